@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from edgeseg import __version__
-from edgeseg.errors import EdgesegError
+from edgeseg.errors import EdgesegError, MissingExtraError
 
 
 class Program(click.Group):
@@ -62,3 +62,61 @@ path_type = click.Path(path_type=Path)
 @click.version_option(__version__, prog_name="edgeseg")
 def main() -> None:
     """Image segmentation on small devices: train, compress to int8, prove it, and blur backgrounds with it."""
+
+
+# --- train ---------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("model")
+@click.option("--data", "data", type=path_type, multiple=True, required=True, help="Data folder (images/, masks/); repeatable.")
+@click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Argument of a new network, as in width=0.5.")
+@click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
+@click.option("--epochs", default=60, show_default=True, help="Length of the schedule.")
+@click.option("--minutes", type=float, help="Shrink the schedule so that it ends by then.")
+@click.option("--batch", default=32, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on after the newest finished epoch.")
+@click.option("-o", "--out", type=path_type, help="Folder for checkpoint and log. [default: runs/MODEL]")
+@click.option("--json", "as_json", is_flag=True, help="Print the validation scores as JSON on stdout.")
+def train(
+    model: str,
+    data: tuple[Path, ...],
+    backgrounds: Path | None,
+    settings: tuple[str, ...],
+    size: tuple[int, int] | None,
+    epochs: int,
+    minutes: float | None,
+    batch: int,
+    seed: int,
+    resume: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Train MODEL (an architecture, a trained model or a checkpoint) on persons and their masks.
+
+    A tenth of every source is held back for validation. Writes last.safetensors, state.pt and log.csv.
+    """
+    try:
+        from edgeseg.train.loop import Schedule
+        from edgeseg.train.run import parse_arguments, train_model
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "export", "training") from None
+    out = out or Path("runs") / Path(model).stem
+    scores = train_model(
+        model,
+        data,
+        out,
+        Schedule(epochs=epochs, minutes=minutes, batch=batch, seed=seed),
+        backgrounds=backgrounds,
+        arguments=parse_arguments(settings),
+        size=size,
+        command=f"edgeseg {' '.join(sys.argv[1:])}",
+        resume=resume,
+        tell=lambda line: click.echo(line, err=True),
+    )
+    if as_json:
+        emit_json(scores)
+    else:
+        click.echo(f"{out / 'last.safetensors'}: validation IoU {scores.get('iou', float('nan')):.4f}")

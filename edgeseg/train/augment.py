@@ -1,0 +1,98 @@
+"""Augmentation for webcams: framing, other rooms behind the person, and what cheap cameras do to a picture.
+
+Every function takes and gives `frame` (h, w, 3) uint8 BGR and `mask` (h, w) uint8, and draws from the generator it is
+given, so that a seed repeats a training.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.train.data import Frame, Mask
+
+Generator = np.random.Generator
+
+
+def view(frame: Frame, mask: Mask, size: tuple[int, int], rng: Generator) -> tuple[Frame, Mask]:
+    """A random window of the picture, stretched to `size`, as the runtime stretches a camera's frame.
+
+    The window's aspect (width / height) runs from upright to landscape; what lies outside the picture is mirrored.
+    """
+    h, w = mask.shape
+    aspect = np.exp(rng.uniform(np.log(0.6), np.log(1.9)))
+    zoom = np.exp(rng.uniform(np.log(0.55), np.log(1.25)))  # window / picture
+    side = zoom * np.sqrt(h * w)
+    window_h, window_w = side / np.sqrt(aspect), side * np.sqrt(aspect)
+    center = [rng.uniform(min(v / 2, n - v / 2), max(v / 2, n - v / 2)) for v, n in ((window_w, w), (window_h, h))]
+    angle = np.deg2rad(rng.normal(0, 5))
+    flip = -1 if rng.random() < 0.5 else 1
+    cos, sin = np.cos(angle), np.sin(angle)
+    scale_x, scale_y = flip * window_w / size[1], window_h / size[0]
+    inverse = np.array([[cos * scale_x, -sin * scale_y, 0.0], [sin * scale_x, cos * scale_y, 0.0]])  # window -> picture
+    inverse[:, 2] = np.asarray(center) - inverse[:, :2] @ (np.array([size[1] - 1, size[0] - 1]) / 2)
+    return _warp(frame, inverse, size, cv2.BORDER_REFLECT_101), _warp(mask, inverse, size, cv2.BORDER_REFLECT_101)
+
+
+def composite(frame: Frame, mask: Mask, background: Frame, size: tuple[int, int], rng: Generator) -> tuple[Frame, Mask]:
+    """The person of `frame` before another `background`, at a random scale and place.
+
+    A person cut by the picture's lower border stays at the border. The person's light is moved towards the
+    background's, and the edge of the cut-out is softened after taking off the rim in which the old room still shows.
+    """
+    h, w = mask.shape
+    scale = np.exp(rng.uniform(np.log(0.45), np.log(1.3))) * min(size[0] / h, size[1] / w)
+    stretch = np.exp(rng.normal(0, 0.12))
+    sx, sy = scale * stretch * (1 if rng.random() < 0.5 else -1), scale / stretch
+    standing = mask[-2:].max() > 127
+    x = rng.uniform(0.15, 0.85) * size[1]
+    y = size[0] - sy * h / 2 + rng.uniform(0, 0.15) * size[0] if standing else rng.uniform(0.35, 0.65) * size[0]
+    inverse = np.array([[1 / sx, 0, w / 2 - x / sx], [0, 1 / sy, h / 2 - y / sy]])
+    person = _warp(frame, inverse, size, cv2.BORDER_REPLICATE)
+    alpha = _warp(mask, inverse, size, cv2.BORDER_CONSTANT)
+    room, _ = view(background, np.zeros(background.shape[:2], np.uint8), size, rng)
+    if rng.random() < 0.3:  # a room out of focus
+        room = np.asarray(cv2.GaussianBlur(room, (0, 0), rng.uniform(1, 5)), np.uint8)
+    light = room.mean((0, 1)) / np.maximum(person.mean((0, 1)), 1)
+    gain = np.clip(light, 0.6, 1.6) ** rng.uniform(0, 0.7)
+    soft = cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3), np.uint8)), (0, 0), rng.uniform(0.5, 1.2)) / 255.0
+    soft = soft[..., None].astype(np.float32)
+    out = np.clip(person * gain.astype(np.float32), 0, 255) * soft + room * (1 - soft)
+    return out.astype(np.uint8), alpha
+
+
+def camera(frame: Frame, rng: Generator) -> Frame:
+    """Light, colour, blur, noise and compression of cheap cameras."""
+    x = frame.astype(np.float32) / 255
+    if rng.random() < 0.8:
+        x = x * np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)  # white balance
+        x = np.clip(x, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.3)))  # gamma
+        x = (x - 0.5) * np.float32(np.exp(rng.normal(0, 0.2))) + 0.5 + np.float32(rng.normal(0, 0.06))  # contrast, light
+    if rng.random() < 0.08:
+        x = x * np.float32(rng.uniform(0.15, 0.5))  # a dark room
+    if rng.random() < 0.5:
+        grey = x.mean(2, keepdims=True)
+        x = grey + (x - grey) * np.float32(0 if rng.random() < 0.15 else rng.uniform(0.3, 1.5))
+    if rng.random() < 0.2:
+        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.6))
+    if rng.random() < 0.08:
+        kernel = np.zeros((9, 9), np.float32)
+        cv2.line(kernel, (4 - int(rng.integers(0, 5)), 4), (4 + int(rng.integers(1, 5)), int(rng.integers(2, 7))), 1.0)
+        x = cv2.filter2D(x, -1, kernel / kernel.sum())
+    if rng.random() < 0.35:
+        x = x + rng.normal(0, rng.uniform(0.005, 0.06), x.shape).astype(np.float32)
+    out: NDArray[np.uint8] = (np.clip(x, 0, 1) * 255 + 0.5).astype(np.uint8)
+    if rng.random() < 0.3:
+        coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])[1]
+        out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    return out
+
+
+def _warp(array: NDArray[np.uint8], inverse: NDArray[np.float64], size: tuple[int, int], border: int) -> NDArray[np.uint8]:
+    """`array` seen through `inverse`, which maps output to input coordinates; area-averaged where it shrinks much."""
+    shrink = float(np.sqrt(abs(np.linalg.det(inverse[:, :2]))))
+    if shrink > 1.5:
+        array = np.asarray(cv2.GaussianBlur(array, (0, 0), 0.4 * shrink), np.uint8)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(array, inverse, (size[1], size[0]), flags=flags, borderMode=border), np.uint8)
