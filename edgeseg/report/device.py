@@ -1,0 +1,109 @@
+"""The machine that a figure was measured on. A latency without it means nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("edgeseg", "numpy", "opencv-python-headless", "ai-edge-litert", "tflite-runtime", "onnxruntime", "onnxruntime-gpu")
+
+
+def describe_device(root: Path = Path("/")) -> dict[str, Any]:
+    """What is known of this machine; what cannot be read is None.
+
+    board          from the device tree, as "Raspberry Pi 5 Model B Rev 1.0"; None on a PC
+    cpu            model name
+    cores          logical processors, and `cores_usable` those that this process may run on
+    memory_bytes   of the whole machine
+    governor       of the CPU's frequency; anything but "performance" may blur short measurements
+    temperature_c  of the hottest sensor, now; boards throttle from about 80
+    load_1min      processes that ran on average in the last minute: near 0 before a fair measurement
+    versions       of the packages that take part
+    root           where /proc, /sys and /etc are
+    """
+    return {
+        "board": _board(root),
+        "cpu": _cpu(root),
+        "cores": os.cpu_count(),
+        "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": _memory(root),
+        "os": _os(root),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "governor": _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "temperature_c": temperature_c(root),
+        "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def name_device(device: dict[str, Any]) -> str:
+    """One line: the board or else the processor, cores, memory, system."""
+    memory = device.get("memory_bytes")
+    parts = [
+        device.get("board") or device.get("cpu") or device.get("architecture") or "unknown machine",
+        f"{device.get('cores_usable') or device.get('cores')} cores",
+        f"{memory / 2**30:.1f} GiB" if memory else None,
+        device.get("os"),
+    ]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def temperature_c(root: Path = Path("/")) -> float | None:
+    """Of the hottest thermal zone, in degrees Celsius; None where there is none."""
+    values = [_read(path) for path in sorted((root / "sys/class/thermal").glob("thermal_zone*/temp"))]
+    numbers = [int(v) / 1000 for v in values if v and v.lstrip("-").isdecimal()]
+    return max(numbers, default=None)
+
+
+def _board(root: Path) -> str | None:
+    return _read(root / "proc/device-tree/model") or _read(root / "sys/firmware/devicetree/base/model")
+
+
+def _cpu(root: Path) -> str | None:
+    fields = _fields(root / "proc/cpuinfo")
+    # x86 names the model; Arm kernels give "Model" (a board) or only numbers of implementer and part.
+    for key in ("model name", "Model", "Hardware"):
+        if fields.get(key):
+            return fields[key]
+    if fields.get("CPU part"):
+        return f"Arm implementer {fields.get('CPU implementer')} part {fields['CPU part']}"
+    return platform.processor() or None
+
+
+def _memory(root: Path) -> int | None:
+    kib = _fields(root / "proc/meminfo").get("MemTotal", "").partition(" ")[0]
+    return int(kib) * 1024 if kib.isdecimal() else None
+
+
+def _os(root: Path) -> str:
+    release = _read(root / "etc/os-release") or ""
+    names = [line.partition("=")[2].strip('"') for line in release.splitlines() if line.startswith("PRETTY_NAME=")]
+    return f"{names[0]}, {platform.system()} {platform.release()}" if names else f"{sys.platform} {platform.release()}"
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """`key: value` lines; of a repeated key the first."""
+    fields: dict[str, str] = {}
+    for line in (_read(path) or "").splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    return fields
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace").strip("\0\n ") or None  # the device tree ends its strings with NUL
+    except OSError:
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,104 @@
+"""How long several model files take, measured so that the figures can be compared.
+
+The files are measured in turn, in rounds (A B C A B C ...), so that a drift of the machine (heat, another process) touches
+all alike; every second round goes backwards (A B C, C B A), so that no file always follows the same one. Every round gives
+each file a block of runs; ratios are taken within rounds (`compare.py`).
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+ROUND = 5  # runs of one file before the next file's turn
+MIN_ROUNDS = 10
+
+
+@dataclass
+class Timing:
+    """Of one subject: `rounds[i]` are the milliseconds of its runs in round i. `error` ends its measurement."""
+
+    rounds: list[list[float]] = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def runs(self) -> int:
+        return sum(map(len, self.rounds))
+
+    @property
+    def total_ms(self) -> float:
+        return sum(map(sum, self.rounds))
+
+    def percentiles(self) -> dict[str, float]:
+        """{"median", "p90", "p99"} of all runs, in milliseconds."""
+        values = [ms for block in self.rounds for ms in block]
+        median, p90, p99 = (round(float(v), 4) for v in np.percentile(values, [50, 90, 99]))
+        return {"median": median, "p90": p90, "p99": p99}
+
+
+def measure(
+    subjects: Sequence[Callable[[], object]],
+    *,
+    min_seconds: float = 2.0,
+    warmup: int = 10,
+    min_rounds: int = MIN_ROUNDS,
+    clock_ns: Callable[[], int] = time.perf_counter_ns,
+    on_round: Callable[[float], None] | None = None,
+) -> list[Timing]:
+    """Time each of `subjects`, in turn, until each has at least `min_rounds` rounds and `min_seconds` of measured time.
+
+    warmup    untimed runs of each before the first round
+    on_round  is told after every round which share of the work is done, 0..1
+
+    A subject that raises keeps the reason in `Timing.error` and is not called again; the others go on.
+    """
+    timings = [Timing() for _ in subjects]
+
+    def turn(subject: Callable[[], object], timing: Timing, runs: int, keep: bool) -> None:
+        block = []
+        try:
+            for _ in range(runs):
+                start = clock_ns()
+                subject()
+                block.append((clock_ns() - start) / 1e6)
+        except Exception as error:
+            timing.error = str(error) or type(error).__name__
+            return
+        if keep:
+            timing.rounds.append(block)
+
+    collecting = gc.isenabled()
+    gc.disable()  # a collection in the middle of a run would be charged to the model
+    try:
+        for subject, timing in zip(subjects, timings, strict=True):
+            turn(subject, timing, warmup, keep=False)
+        forward = True
+        while True:
+            alive = [(s, t) for s, t in zip(subjects, timings, strict=True) if t.error is None]
+            alive = alive if forward else alive[::-1]
+            done = min((_progress(t, min_rounds, min_seconds) for _, t in alive), default=1.0)
+            if on_round:
+                on_round(min(1.0, done))
+            if done >= 1:
+                return timings
+            for subject, timing in alive:
+                turn(subject, timing, ROUND, keep=True)
+            forward = not forward
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _progress(timing: Timing, min_rounds: int, min_seconds: float) -> float:
+    by_time = timing.total_ms / (min_seconds * 1e3) if min_seconds else 1.0
+    return min(by_time, len(timing.rounds) / min_rounds)
+
+
+def noise(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """A frame (h, w, 3) of random bytes, the same every time."""
+    return np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
