@@ -1,0 +1,160 @@
+"""What stands behind the person: the room blurred, a colour, a picture or a video."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from edgeseg.errors import DataError, UsageError
+from edgeseg.runtime.arrays import Alpha, Frame
+from edgeseg.runtime.capture import is_picture, read_picture
+from edgeseg.runtime.composite import GUARD, masked_blur
+from edgeseg.runtime.tensors import shrink
+from edgeseg.runtime.video import VideoFile
+
+
+class Background(Protocol):
+    """Draws what is behind the person."""
+
+    replaces: bool  # nothing of the room is left in it
+
+    def draw(self, frame: Frame, alpha: Alpha, time_s: float, out: Frame) -> None:
+        """Fill `out`, of the size of `frame`; `alpha` (h, w) tells where the person is."""
+
+    def close(self) -> None: ...
+
+
+def open_background(what: str | Path, strength: float = 0.5) -> Background:
+    """A background for "blur", "#rrggbb", or the path of a picture or a video.
+
+    strength  of the blur, 0 (slight) .. 1 (only light and colours are left); other backgrounds have none
+
+    Raises UsageError or DataError.
+    """
+    text = str(what)
+    if text == "blur":
+        return Blurred(strength)
+    if text.startswith("#"):
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+            raise UsageError(f"background {text!r} is not a colour; write #rrggbb, as in #00b140")
+        red, green, blue = bytes.fromhex(text[1:])
+        return Colour((blue, green, red))
+    path = Path(what)
+    if not path.is_file():
+        raise DataError(f"background {text!r} is not blur, a colour (#rrggbb) or a file; give one of these")
+    return Picture(read_picture(path)) if is_picture(path) else Video(path)
+
+
+class Blurred:
+    """The room itself, out of focus, with nothing of the person in it."""
+
+    replaces = False
+
+    def __init__(self, strength: float = 0.5) -> None:
+        if not 0 <= strength <= 1:
+            raise UsageError(f"strength must be within 0..1, got {strength:g}")
+        self._strength = strength
+
+    def draw(self, frame: Frame, alpha: Alpha, time_s: float, out: Frame) -> None:
+        height, width = frame.shape[:2]
+        short = min(height, width)
+        sigma = (0.012 + 0.048 * self._strength) * short  # 9 to 43 pixels of 720
+        # As small as still leaves the blur two pixels wide: enlarged again, it shows no grid.
+        step = 2 ** max(0, min(4, int(math.log2(max(1.0, sigma / 2)))))
+        size = max(1, height // step), max(1, width // step)
+        small_alpha = cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_AREA)
+        small = masked_blur(shrink(frame, size), small_alpha, sigma / step, GUARD * short / step)  # type: ignore[arg-type]
+        cv2.resize(small, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+
+    def close(self) -> None:
+        pass
+
+
+class Colour:
+    """One colour, blue-green-red."""
+
+    replaces = True
+
+    def __init__(self, bgr: tuple[int, int, int]) -> None:
+        self._bgr = bgr
+
+    def draw(self, frame: Frame, alpha: Alpha, time_s: float, out: Frame) -> None:
+        out[:] = self._bgr
+
+    def close(self) -> None:
+        pass
+
+
+class Picture:
+    """A picture, cut to the frame's aspect ratio."""
+
+    replaces = True
+
+    def __init__(self, picture: Frame) -> None:
+        self._picture = picture
+        self._covering: Frame | None = None
+
+    def draw(self, frame: Frame, alpha: Alpha, time_s: float, out: Frame) -> None:
+        if self._covering is None or self._covering.shape != out.shape:
+            self._covering = cover(self._picture, (out.shape[0], out.shape[1]))
+        np.copyto(out, self._covering)
+
+    def close(self) -> None:
+        pass
+
+
+class Video:
+    """A video at its own speed, over and over, cut to the frame's aspect ratio."""
+
+    replaces = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._start_s = 0.0  # when this round of the video began
+        self._now: Picture | None = None
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._file = VideoFile(self._path).__enter__()
+        self._shots = iter(self._file)
+        self._next = next(self._shots)
+
+    def draw(self, frame: Frame, alpha: Alpha, time_s: float, out: Frame) -> None:
+        if time_s < self._start_s:  # the frames' clock has gone back
+            self._start_s = time_s
+        skipped = 0
+        while self._now is None or self._start_s + self._next.time_s <= time_s:
+            self._now = Picture(self._next.frame)
+            ended = self._next.time_s
+            shot = next(self._shots, None)
+            if shot is None:
+                self._file.__exit__(None, None, None)
+                self._start_s += ended + 1 / self._file.fps
+                self._rewind()
+            else:
+                self._next = shot
+            skipped += 1
+            if skipped > 8:  # too slow, or a jump in time: go on from here, rather than decode for ever
+                self._start_s = time_s - self._next.time_s + 1e-3
+                break
+        self._now.draw(frame, alpha, time_s, out)
+
+    def close(self) -> None:
+        self._file.__exit__(None, None, None)
+
+
+def cover(picture: Frame, size: tuple[int, int]) -> Frame:
+    """`picture` scaled to cover `size` (height, width) and cut to it about its centre; its aspect ratio is kept."""
+    height, width = size
+    rows, columns = picture.shape[:2]
+    scale = max(height / rows, width / columns)
+    # Cut first: the rest need not be scaled.
+    cut_rows, cut_columns = min(rows, max(1, round(height / scale))), min(columns, max(1, round(width / scale)))
+    top, left = (rows - cut_rows) // 2, (columns - cut_columns) // 2
+    cut = picture[top : top + cut_rows, left : left + cut_columns]
+    return cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)  # type: ignore[return-value]

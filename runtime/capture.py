@@ -1,0 +1,150 @@
+"""Where frames come from. Every source is a context manager that yields `Shot`s: BGR frames with their times.
+
+with open_source("clip.mp4") as source:
+    for frame, time_s, name in source:
+        ...
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from edgeseg.errors import DataError, ShapeError
+from edgeseg.runtime.arrays import Frame, Shot
+
+
+class Source(Protocol):
+    """Opens in `__enter__` and not before; may be iterated once. DataError where it cannot be opened or read."""
+
+    still: bool  # its pictures have nothing to do with each other: nothing may be carried from one to the next
+    size_hw: tuple[int, int]  # of the first frame; only the pictures of a folder may differ in size
+    fps: float  # as stated by the source; 0 where frames have no rate
+    frames: int | None  # how many there will be (a container's own claim may be off by a few); None without an end
+    dropped: int  # frames that were captured but never yielded, since newer ones had come
+    path: Path | None  # of the file or folder
+
+    def __enter__(self) -> Source: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __iter__(self) -> Iterator[Shot]: ...
+
+
+def open_source(origin: str | Path | int) -> Source:
+    """A source for `origin`: a number (webcam), a picture, a folder of pictures, or a video file, told by its content."""
+    from edgeseg.runtime.camera import Webcam
+    from edgeseg.runtime.video import VideoFile
+
+    if isinstance(origin, int):
+        return Webcam(origin)
+    path = Path(origin)
+    if path.is_dir():
+        return Pictures(list_pictures(path), path)
+    if not path.exists():
+        raise DataError(f"input {path} does not exist; give a picture, a folder of pictures or a video")
+    if is_picture(path):
+        return Pictures([path], path)
+    return VideoFile(path)
+
+
+class Pictures:
+    """Pictures from files, one after another, in the given order. See `Source`."""
+
+    still = True
+    fps = 0.0
+    dropped = 0
+
+    def __init__(self, paths: list[Path], path: Path | None = None) -> None:
+        self.path = path
+        self.frames: int | None = len(paths)
+        self.size_hw = (0, 0)
+        self._paths = paths
+        self._first: Frame | None = None
+
+    def __enter__(self) -> Pictures:
+        self._first = read_picture(self._paths[0])
+        self.size_hw = (self._first.shape[0], self._first.shape[1])
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._first = None
+
+    def __iter__(self) -> Iterator[Shot]:
+        for index, path in enumerate(self._paths):
+            frame = self._first if index == 0 and self._first is not None else read_picture(path)
+            self._first = None
+            yield Shot(frame, float(index), path.stem)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether OpenCV reads this file as a picture, by its first bytes."""
+    try:
+        return os.access(path, os.R_OK) and bool(cv2.haveImageReader(str(path)))
+    except cv2.error:
+        return False
+
+
+def read_picture(path: Path) -> Frame:
+    """A picture as (h, w, 3) uint8 BGR, turned upright by its EXIF orientation; grey becomes BGR, alpha is dropped.
+
+    Raises DataError for a file that is missing or no picture.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)  # not imread, which fails on non-ASCII paths on some systems
+        with quiet_opencv():
+            frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except OSError as error:
+        raise DataError(f"picture {path} cannot be read: {error.strerror or error}") from None
+    except cv2.error as error:
+        raise DataError(f"picture {path} cannot be decoded: {error.err}; save it again as PNG or JPEG") from None
+    if frame is None:
+        raise DataError(f"{path} is not a picture that can be decoded; give a PNG or JPEG")
+    return frame  # type: ignore[return-value]
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The pictures directly inside `folder`, 2 before 10; DataError where there are none or it cannot be read."""
+    try:
+        files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"folder {folder} cannot be read: {error.strerror}") from None
+    pictures = [p for p in files if is_picture(p)]
+    if not pictures:
+        raise DataError(f"folder {folder} holds no pictures ({len(files)} other files); give a folder of PNG or JPEG files")
+    return sorted(pictures, key=lambda p: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", p.name)])
+
+
+def check_frame(frame: Frame) -> None:
+    """ShapeError where `frame` is no (h, w, 3) uint8 array."""
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
+        raise ShapeError(f"a frame must be (h, w, 3) uint8 BGR, got {frame.shape} {frame.dtype}")
+
+
+class quiet_opencv:
+    """Keeps OpenCV and the C libraries under it from writing to stderr while it tries a file or a device.
+
+    They print there what they also return; our error says it once. The file descriptor itself is redirected, since the
+    text does not pass through Python; so nothing else may be printed meanwhile by other threads.
+    """
+
+    def __enter__(self) -> None:
+        self._saved: int | None = None
+        try:
+            saved = os.dup(2)
+        except OSError:  # no stderr at all (a daemon)
+            return
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, 2)
+        os.close(sink)
+        self._saved = saved
+
+    def __exit__(self, *_: object) -> None:
+        if self._saved is not None:
+            os.dup2(self._saved, 2)
+            os.close(self._saved)

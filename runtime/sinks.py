@@ -1,0 +1,150 @@
+"""Where frames go. Every sink is a context manager with `write(shot)`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+
+from edgeseg.errors import MissingExtraError, OutputError, UsageError
+from edgeseg.runtime.arrays import Frame, Shot
+from edgeseg.runtime.capture import Source
+from edgeseg.runtime.whole import make_folder, write_picture
+
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".m4v"}
+
+
+class Sink(Protocol):
+    """Opens in `__enter__`; frames are used before `write` returns and not kept. OutputError where it cannot be written."""
+
+    def __enter__(self) -> Sink: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def write(self, shot: Shot) -> bool:
+        """False when nobody wants more: the window was closed."""
+
+
+def open_sink(output: str | Path | None, source: Source) -> Sink:
+    """The sink that `output` asks for, for the frames of an opened `source`.
+
+    None        a window
+    "vcam"      a virtual camera; "vcam:/dev/video9" that one
+    a folder    for a folder of pictures: pictures of the same names; for a file: a file of the same name in it
+    FILE.png    (or .jpg, .webp, ...) a picture, for a picture
+    FILE.mp4    (or .mkv, .mov) a video
+
+    The name decides, since nothing else says what is wanted. Raises UsageError where the two do not go together.
+    """
+    from edgeseg.runtime.video_sink import VideoSink
+    from edgeseg.runtime.window import open_window
+
+    if output is None:
+        return open_window()
+    text, path = str(output), Path(output)
+    if text == "vcam" or text.startswith("vcam:"):
+        return VirtualCamera(source.size_hw, source.fps or 30.0, text.partition(":")[2] or None)
+    many = source.still and source.path is not None and source.path.is_dir()
+    if many:
+        if path.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+            raise UsageError(f"the input is a folder of pictures, so the output must be a folder too, not {path}")
+        return PictureFolder(path)
+    if path.is_dir() and source.path is not None:
+        suffix = source.path.suffix.lower()
+        if suffix not in (PICTURE_SUFFIXES if source.still else VIDEO_SUFFIXES):
+            suffix = ".png" if source.still else ".mp4"
+        path = path / (source.path.stem + suffix)
+    if source.path is not None and path.exists() and path.samefile(source.path):
+        raise UsageError(f"output {path} is the input itself; choose another name")
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return VideoSink(path, source.size_hw, source.fps or 1.0, sound_of=None if source.still else source.path)
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        if not source.still:
+            raise UsageError(f"the input is a video, so the output {path} must be one too: .mp4, .mkv or .mov")
+        return PictureFile(path)
+    raise UsageError(f"output {path} has the suffix of no picture and no video; use .png or .mp4, or a folder that exists")
+
+
+class Null:
+    """Nowhere. Counts the frames."""
+
+    frames = 0
+
+    def __enter__(self) -> Null:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def write(self, shot: Shot) -> bool:
+        self.frames += 1
+        return True
+
+
+class PictureFile:
+    """One picture file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> PictureFile:
+        make_folder(self._path.parent)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def write(self, shot: Shot) -> bool:
+        write_picture(self._path, shot.frame)
+        return True
+
+
+class PictureFolder:
+    """One picture `<name>.png` in a folder for every shot."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> PictureFolder:
+        make_folder(self._folder)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def write(self, shot: Shot) -> bool:
+        write_picture(self._folder / f"{shot.name}.png", shot.frame)
+        return True
+
+
+class VirtualCamera:
+    """A virtual camera that other programs can choose, by pyvirtualcam (v4l2loopback, OBS)."""
+
+    def __init__(self, size_hw: tuple[int, int], fps: float, device: str | None = None) -> None:
+        self._size_hw = size_hw
+        self._fps = fps
+        self._device = device
+
+    def __enter__(self) -> VirtualCamera:
+        try:
+            import pyvirtualcam
+        except ImportError:
+            raise MissingExtraError("pyvirtualcam", "vcam", "a virtual camera") from None
+        height, width = self._size_hw
+        try:
+            self._camera: Any = pyvirtualcam.Camera(
+                width, height, self._fps, fmt=pyvirtualcam.PixelFormat.BGR, device=self._device
+            )
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise OutputError(f"no virtual camera could be opened: {reason}; see: edgeseg doctor") from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._camera.close()
+
+    def write(self, shot: Shot) -> bool:
+        frame: Frame = np.ascontiguousarray(shot.frame)
+        self._camera.send(frame)
+        return True

@@ -1,0 +1,95 @@
+"""A window on the screen: OpenCV's where it has one, else Tk's, which comes with most Pythons.
+
+The headless OpenCV that edgeseg installs has no window, so that it works on boards without a screen.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from types import TracebackType
+from typing import Any
+
+import cv2
+
+from edgeseg.errors import OutputError
+from edgeseg.runtime.arrays import Shot
+from edgeseg.runtime.capture import quiet_opencv
+
+TITLE = "edgeseg (q or Esc ends)"
+TK_WIDTH = 960  # Tk takes some 10 ms for a picture of this width; a wider one is shrunk
+HELP = "write to a file with --output FILE.mp4, install Tk (apt install python3-tk), or use opencv-python in place of -headless"
+
+
+def open_window() -> CvWindow | TkWindow:
+    """The first kind of window that works here, unopened. OutputError where there is none, with what to do."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise OutputError("there is no screen to open a window on; write to a file with --output FILE.mp4")
+    if has_cv_window():
+        return CvWindow()
+    if importlib.util.find_spec("tkinter") and importlib.util.find_spec("_tkinter"):
+        return TkWindow()
+    raise OutputError(f"neither OpenCV nor Python can open a window here; {HELP}")
+
+
+def has_cv_window() -> bool:
+    lines = [line for line in cv2.getBuildInformation().splitlines() if "GUI:" in line]
+    return bool(lines) and "NONE" not in lines[0]
+
+
+class CvWindow:
+    """A window by OpenCV. See `sinks.Sink`."""
+
+    def __enter__(self) -> CvWindow:
+        try:
+            with quiet_opencv():
+                cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        except cv2.error as error:
+            raise OutputError(f"no window can be opened ({error.err}); {HELP}") from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        cv2.destroyAllWindows()
+
+    def write(self, shot: Shot) -> bool:
+        cv2.imshow(TITLE, shot.frame)
+        if cv2.waitKey(1) & 0xFF in (27, ord("q")):
+            return False
+        return cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
+
+
+class TkWindow:
+    """A window by Tk. See `sinks.Sink`."""
+
+    def __enter__(self) -> TkWindow:
+        import tkinter
+
+        try:
+            self._root = tkinter.Tk()
+        except tkinter.TclError as error:
+            raise OutputError(f"no window can be opened ({error}); {HELP}") from None
+        self._root.title(TITLE)
+        self._wanted = True
+        self._picture = tkinter.PhotoImage(master=self._root)
+        tkinter.Label(self._root, image=self._picture, borderwidth=0).pack()
+        for key in ("<Escape>", "q"):
+            self._root.bind(key, self._end)
+        self._root.protocol("WM_DELETE_WINDOW", self._end)
+        return self
+
+    def _end(self, _: Any = None) -> None:
+        self._wanted = False
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._root.destroy()
+
+    def write(self, shot: Shot) -> bool:
+        frame = shot.frame
+        if frame.shape[1] > TK_WIDTH:
+            height = max(1, round(frame.shape[0] * TK_WIDTH / frame.shape[1]))
+            frame = cv2.resize(frame, (TK_WIDTH, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        header = f"P6 {frame.shape[1]} {frame.shape[0]} 255\n".encode()
+        self._picture.configure(data=header + cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).tobytes(), format="ppm")
+        self._root.update()
+        return self._wanted
