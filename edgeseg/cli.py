@@ -13,7 +13,7 @@ from typing import Any, Literal
 import click
 
 from edgeseg import __version__
-from edgeseg.errors import EdgesegError, MissingExtraError, ModelError
+from edgeseg.errors import EdgesegError, MissingExtraError, ModelError, UsageError
 
 
 class Program(click.Group):
@@ -33,7 +33,7 @@ class Program(click.Group):
             ctx.exit(1)
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[tuple[int, int]]):
     """HxW, as in 256x256: height first."""
 
     name = "HxW"
@@ -171,3 +171,155 @@ def bench(
     failed = [row for row in report["results"] if "error" in row]
     if len(failed) == len(paths):
         raise ModelError(f"no file could be measured; {failed[0]['error']}")
+
+
+@main.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List the trained models that ship and, where torch is installed, the architectures to train."""
+    from edgeseg.report.catalogue import list_models, to_table
+
+    rows = list_models()
+    if as_json:
+        emit_json(rows)
+    else:
+        click.echo(to_table(rows) or "no trained model ships with this build, and torch is not installed to make one")
+
+
+@main.command("eval")
+@click.argument("model")
+@click.option("--data", type=path_type, required=True, help="Data folder: images/ with masks/ or labels/.")
+@click.option("--backend", type=click.Choice(["auto", "litert", "ort"]), default="auto", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pictures.")
+@json_option
+def eval_(model: str, data: Path, backend: str, limit: int | None, as_json: bool) -> None:
+    """Judge MODEL (a trained model's name, a checkpoint, or a .tflite or .onnx file) on pictures with known truth.
+
+    IoU by class, mIoU, frequency-weighted IoU, pixel accuracy, F1 and the boundary F-measure, at the pictures' own size.
+    """
+    from edgeseg.report.predict import open_predictor
+    from edgeseg.train.evaluate import evaluate, to_table
+    from edgeseg.train.truth import read_truth
+
+    predictor = open_predictor(model, backend)
+    truth = read_truth(data, predictor.classes, predictor.person_class)
+    with click.progressbar(length=len(truth.pairs[:limit]), label="evaluating", file=sys.stderr) as bar:
+        result = evaluate(predictor.predict, truth, predictor.person_class, limit=limit, on_image=lambda: bar.update(1))
+    if as_json:
+        emit_json(result)
+    else:
+        click.echo(to_table(result))
+
+
+# --- running models: segment, blur, doctor -------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=path_type)
+@click.option("-o", "--output", metavar="DIR", required=True, type=path_type, help="Where the results go, as <stem>.png.")
+@click.option("--model", "-m", default="person", show_default=True, help="A trained model's name, or a .tflite or .onnx file.")
+@click.option("--backend", type=click.Choice(["auto", "litert", "ort"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the inference.")
+@json_option
+def segment(paths: tuple[Path, ...], output: Path, model: str, backend: Any, threads: int, as_json: bool) -> None:
+    """Segment pictures, or folders of pictures: DIR/<stem>.png for each, of the picture's size.
+
+    A person model gives an 8-bit matte (255 is the person), other models class ids.
+    """
+    from edgeseg.runtime import open_session, read_picture
+    from edgeseg.runtime.segment import is_matting, pair_outputs
+    from edgeseg.runtime.segment import segment as segment_frame
+    from edgeseg.runtime.whole import make_folder, write_picture
+
+    pairs = pair_outputs(paths, output)
+    session = open_session(model, backend=backend, threads=threads)
+    make_folder(output)
+    files = []
+    with click.progressbar(pairs, file=sys.stderr, label="segment") as bar:
+        for picture, target in bar:
+            frame = read_picture(picture)
+            write_picture(target, segment_frame(session, frame))
+            files.append({"input": str(picture), "output": str(target), "size_hw": list(frame.shape[:2])})
+    if as_json:
+        kind = "matte" if is_matting(session) else "class_ids"
+        emit_json({"model": session.spec.model, "kind": kind, "classes": list(session.spec.classes), "files": files})
+    else:
+        click.echo(f"{len(files)} segmented into {output}")
+
+
+@main.command()
+@click.option(
+    "--webcam", metavar="[N]", is_flag=False, flag_value="0", help="Camera N; 0 if not given. This is the default input."
+)
+@click.option("--input", "-i", "source", metavar="PATH", type=path_type, help="A picture, a folder of pictures, or a video.")
+@click.option("--background", "-b", metavar="blur|IMAGE|VIDEO|#rrggbb", default="blur", show_default=True)
+@click.option("--strength", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of the blur.")
+@click.option(
+    "--output",
+    "-o",
+    metavar="PATH",
+    help="A picture, a folder or a video, as the input is; or vcam[:DEVICE]. A window if not given.",
+)
+@click.option("--model", "-m", default="person", show_default=True, help="A trained model's name, or a .tflite or .onnx file.")
+@click.option("--backend", type=click.Choice(["auto", "litert", "ort"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the inference.")
+@json_option
+def blur(
+    webcam: str | None,
+    source: Path | None,
+    background: str,
+    strength: float,
+    output: str | None,
+    model: str,
+    backend: Any,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Blur or replace what is behind a person: from a webcam, a picture, a folder of pictures or a video.
+
+    \b
+    edgeseg blur --webcam                                       a window; q ends
+    edgeseg blur --webcam --output vcam                         a virtual camera for other programs
+    edgeseg blur --input talk.mp4 --output out.mp4              a video, with its sound
+    edgeseg blur -i me.jpg -b beach.jpg -o out.png              a virtual background
+    """
+    from edgeseg.runtime import Blur, open_sink, open_source, run
+
+    if webcam is not None and source is not None:
+        raise UsageError("--webcam and --input were both given; choose one")
+    if webcam is not None and not webcam.isdecimal():
+        raise UsageError(f"--webcam takes the number of a camera, got {webcam!r}; a file goes to --input")
+    # The model and background come before the camera: its light goes on only if all else is right.
+    blurrer = Blur(model, background=background, strength=strength, backend=backend, threads=threads)
+    with blurrer, open_source(source if source is not None else int(webcam or 0)) as opened, open_sink(output, opened) as sink:
+        if opened.frames is None:  # a camera has no end to wait for
+            report = run(opened, blurrer, sink)
+        else:
+            with click.progressbar(length=opened.frames, file=sys.stderr, label="blur", show_pos=True) as bar:
+                report = run(opened, blurrer, sink, lambda done, _: bar.update(done - bar.pos))
+    if as_json:
+        emit_json(report.to_json())
+    else:
+        stages = ", ".join(f"{name} {t['median']:.1f}" for name, t in report.stages_ms.items() if t["median"] is not None)
+        click.echo(f"{report.frames} frames, {report.fps:.1f} a second; median ms: {stages}")
+
+
+@main.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """What works on this machine: backends, cameras, virtual camera, window, models, known-bad pairs of packages.
+
+    Exit status 1 if something must be mended; what is optional and missing is only said.
+    """
+    from edgeseg.runtime.doctor import diagnose, versions
+
+    checks = diagnose()
+    bad = [check.name for check in checks if check.verdict == "bad"]
+    if as_json:
+        rows = [{"name": c.name, "verdict": c.verdict, "detail": c.detail} for c in checks]
+        emit_json({"ok": not bad, "versions": versions(), "checks": rows})
+    else:
+        for check in checks:
+            click.echo(f"{check.verdict:8}{check.name}: {check.detail}")
+    if bad:
+        raise EdgesegError(f"to be mended: {', '.join(bad)}")

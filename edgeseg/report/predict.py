@@ -1,0 +1,89 @@
+"""A model, as a file or as a network, as one function from a frame to class ids at the frame's size.
+
+Both are fed by the same code (`Session.prepare`'s) and enlarged in the same way, so that what `edgeseg eval` finds
+different between them is the model and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edgeseg.errors import MissingExtraError
+from edgeseg.runtime.session import Session, open_session
+from edgeseg.runtime.tensors import Encoder
+from edgeseg.spec import Spec
+
+FILES = {".tflite", ".onnx"}
+Frame = npt.NDArray[np.uint8]  # (h, w, 3) BGR
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """`predict` takes a frame of any size and gives (h, w) class ids at that size."""
+
+    predict: Callable[[Frame], npt.NDArray[np.int32]]
+    classes: tuple[str, ...]
+    person_class: int | None
+
+
+def open_predictor(model: str, backend: str = "auto") -> Predictor:
+    """Open a .tflite or .onnx file on its backend; a trained model's name or a checkpoint as a float network (torch).
+
+    Raises ModelError for what is none of them, MissingExtraError where torch is needed and absent.
+    """
+    if Path(model).suffix.lower() in FILES:
+        return of_session(open_session(Path(model), backend=backend))  # type: ignore[arg-type]
+    try:
+        from edgeseg.models.checkpoint import load_model
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            str(error.name), "export", f"running {model!r} as a float network (a .tflite file does not)"
+        ) from None
+    opened = load_model(model)
+    return of_network(opened.network, opened.card.size, opened.card.classes, opened.card.person_class)
+
+
+def of_session(session: Session) -> Predictor:
+    def predict(frame: Frame) -> npt.NDArray[np.int32]:
+        return enlarged_ids(session.logits(frame), frame.shape[:2], session.spec.output)
+
+    return Predictor(predict, session.spec.classes, session.spec.person_class)
+
+
+def of_network(network: Any, size: tuple[int, int], classes: tuple[str, ...], person_class: int | None) -> Predictor:
+    """`network` is a torch module in evaluation mode: image (1, 3, H, W) RGB in 0..1 -> logits (1, c, H', W')."""
+    import torch
+
+    spec = Spec("", size, size, "NCHW", "float32", "float32", "logits", classes, person_class)
+    encode = Encoder(spec)
+
+    def predict(frame: Frame) -> npt.NDArray[np.int32]:
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(encode(frame)))[0].permute(1, 2, 0).float().contiguous().numpy()
+        return enlarged_ids(logits, frame.shape[:2], "logits")
+
+    return Predictor(predict, classes, person_class)
+
+
+def enlarged_ids(output: npt.NDArray[np.float32], size: tuple[int, ...], kind: str) -> npt.NDArray[np.int32]:
+    """Class ids at `size` (height, width) of a model's output (h', w', c), enlarged before it is decided.
+
+    Logits and probabilities are interpolated bilinearly; one channel is the second class's, decided at probability 0.5
+    (logit 0). Class ids cannot be interpolated and are repeated.
+    """
+    interpolation = cv2.INTER_NEAREST if kind == "class_ids" else cv2.INTER_LINEAR
+    # cv2 resizes at most four channels at once in some versions, so one at a time.
+    planes = [cv2.resize(output[..., c], (size[1], size[0]), interpolation=interpolation) for c in range(output.shape[2])]
+    if kind == "class_ids":
+        return planes[0].astype(np.int32)
+    if len(planes) == 1:
+        return (planes[0] > (0.0 if kind == "logits" else 0.5)).astype(np.int32)
+    ids: npt.NDArray[np.int32] = np.argmax(planes, axis=0).astype(np.int32)
+    return ids

@@ -1,0 +1,49 @@
+"""Runs anything that maps a frame to class ids over a folder of truth: a network, or the file that was made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeseg.errors import DataError
+from edgeseg.train.data import Frame
+from edgeseg.train.metrics import SegmentationMetrics
+from edgeseg.train.truth import TruthFolder
+
+Predict = Callable[[Frame], npt.NDArray[Any]]  # (h, w, 3) uint8 BGR -> (h, w) class ids, at the frame's size
+
+
+def evaluate(
+    predict: Predict,
+    truth: TruthFolder,
+    person_class: int | None,
+    *,
+    limit: int | None = None,
+    on_image: Callable[[], object] | None = None,
+) -> dict[str, Any]:
+    """`SegmentationMetrics.result()` of `predict` over the first `limit` pictures of `truth`.
+
+    Where the truth knows the person only, every class but `person_class` is background.
+    """
+    positive = 1 if truth.binary else person_class if len(truth.classes) == 2 else None
+    metrics = SegmentationMetrics(truth.classes, positive=positive)
+    for frame, ids in truth.load(limit):
+        predicted = predict(frame)
+        metrics.add((predicted == person_class).astype(np.uint8) if truth.binary else predicted, ids)
+        if on_image:
+            on_image()
+    if not metrics.images:
+        raise DataError("there is nothing to evaluate on: no pictures")
+    return metrics.result()
+
+
+def to_table(result: dict[str, Any]) -> str:
+    """For a terminal: IoU by class, then the means. What cannot be known is "-"."""
+    rows = [(f"IoU {name}", value) for name, value in result["iou"].items()]
+    rows += [(key, result[key]) for key in ("miou", "fwiou", "pixel_accuracy", "f1", "boundary_f")]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}}  {'-' if value is None else f'{value:.4f}'}" for name, value in rows]
+    return "\n".join([f"{result['images']} images", *lines])
