@@ -33,7 +33,7 @@ class Program(click.Group):
             ctx.exit(1)
 
 
-class Size(click.ParamType[tuple[int, int]]):
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
     """HxW, as in 256x256: height first."""
 
     name = "HxW"

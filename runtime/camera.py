@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 
 import cv2
@@ -13,7 +14,7 @@ import numpy as np
 
 from edgeseg.errors import CaptureError
 from edgeseg.runtime.arrays import Alpha, Frame, Shot
-from edgeseg.runtime.capture import quiet_opencv
+from edgeseg.runtime.quiet import quiet_stderr
 
 PATIENCE_S = 3.0  # without a frame for this long, a camera is gone: unplugged, or taken by another program
 
@@ -25,8 +26,8 @@ class Webcam:
     """
 
     still = False
-    path = None
-    frames = None
+    path: Path | None = None
+    frames: int | None = None
 
     def __init__(self, number: int = 0, size_hw: tuple[int, int] = (720, 1280), fps: float = 30.0) -> None:
         self.number = number
@@ -38,7 +39,7 @@ class Webcam:
         self._arrived = threading.Condition()
 
     def __enter__(self) -> Webcam:
-        with quiet_opencv():
+        with quiet_stderr():
             camera = cv2.VideoCapture(self.number, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
             if camera.isOpened():
                 # MJPG first: uncompressed, USB 2 carries 720p at some 10 frames/s only.
@@ -105,7 +106,7 @@ class SyntheticCamera:
     """
 
     still = False
-    path = None
+    path: Path | None = None
     dropped = 0
 
     def __init__(self, size_hw: tuple[int, int] = (180, 320), fps: float = 30.0, frames: int = 10) -> None:

@@ -19,17 +19,35 @@ import numpy as np
 
 from edgeseg.errors import DataError, ShapeError
 from edgeseg.runtime.arrays import Frame, Shot
+from edgeseg.runtime.quiet import quiet_stderr
 
 
 class Source(Protocol):
     """Opens in `__enter__` and not before; may be iterated once. DataError where it cannot be opened or read."""
 
-    still: bool  # its pictures have nothing to do with each other: nothing may be carried from one to the next
-    size_hw: tuple[int, int]  # of the first frame; only the pictures of a folder may differ in size
-    fps: float  # as stated by the source; 0 where frames have no rate
-    frames: int | None  # how many there will be (a container's own claim may be off by a few); None without an end
-    dropped: int  # frames that were captured but never yielded, since newer ones had come
-    path: Path | None  # of the file or folder
+    @property
+    def still(self) -> bool:
+        """Whether its pictures have nothing to do with each other: nothing may be carried from one to the next."""
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """(height, width) of the first frame; only the pictures of a folder may differ in size."""
+
+    @property
+    def fps(self) -> float:
+        """Frames a second as the source states it; 0 where frames have no rate."""
+
+    @property
+    def frames(self) -> int | None:
+        """How many there will be (a container's own claim may be off by a few); None without an end."""
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were captured but never yielded, since newer ones had come."""
+
+    @property
+    def path(self) -> Path | None:
+        """Of the file or folder."""
 
     def __enter__(self) -> Source: ...
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
@@ -97,7 +115,7 @@ def read_picture(path: Path) -> Frame:
     """
     try:
         data = np.fromfile(path, np.uint8)  # not imread, which fails on non-ASCII paths on some systems
-        with quiet_opencv():
+        with quiet_stderr():
             frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except OSError as error:
         raise DataError(f"picture {path} cannot be read: {error.strerror or error}") from None
@@ -124,27 +142,3 @@ def check_frame(frame: Frame) -> None:
     """ShapeError where `frame` is no (h, w, 3) uint8 array."""
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
         raise ShapeError(f"a frame must be (h, w, 3) uint8 BGR, got {frame.shape} {frame.dtype}")
-
-
-class quiet_opencv:
-    """Keeps OpenCV and the C libraries under it from writing to stderr while it tries a file or a device.
-
-    They print there what they also return; our error says it once. The file descriptor itself is redirected, since the
-    text does not pass through Python; so nothing else may be printed meanwhile by other threads.
-    """
-
-    def __enter__(self) -> None:
-        self._saved: int | None = None
-        try:
-            saved = os.dup(2)
-        except OSError:  # no stderr at all (a daemon)
-            return
-        sink = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, 2)
-        os.close(sink)
-        self._saved = saved
-
-    def __exit__(self, *_: object) -> None:
-        if self._saved is not None:
-            os.dup2(self._saved, 2)
-            os.close(self._saved)

@@ -37,7 +37,8 @@ def masked_blur(frame: Frame, alpha: Alpha, sigma: float, guard: float) -> Frame
     room = weighted.reshape(-1, 3).sum(axis=0) / total if total >= 1 else frame.reshape(-1, 3).mean(axis=0)
     for width in (4 * sigma, sigma):
         room = (_gaussian(weighted, width) + THIN * room) / (_gaussian(weight, width) + THIN)[..., None]
-    return cv2.convertScaleAbs(room)  # type: ignore[return-value]
+    blurred: Frame = cv2.convertScaleAbs(room)
+    return blurred
 
 
 def _gaussian(plane: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:

@@ -13,7 +13,7 @@ class NullBackend:
     """See `backends.Backend`."""
 
     name = "null"
-    spec_text = None
+    spec_text: str | None = None
 
     def __init__(self, spec: Spec) -> None:
         self.input_shape: tuple[int, ...] = (1, *spec.size, 3)

@@ -82,7 +82,8 @@ class Session:
             return output[..., 0].astype(np.int32)
         if output.shape[2] == 1:
             return (output[..., 0] > (0.0 if self.spec.output == "logits" else 0.5)).astype(np.int32)
-        return output.argmax(axis=2).astype(np.int32)
+        ids: npt.NDArray[np.int32] = output.argmax(axis=2).astype(np.int32)
+        return ids
 
     def matte(self, frame: Frame) -> Matte:
         """(h', w') float32 in 0..1 at `spec.output_size`: how much of each output pixel is person."""
@@ -95,7 +96,8 @@ class Session:
             raise ModelError(f"model {self.spec.model} has no person class; use a person model, or: edgeseg segment")
         height, width = self.spec.output_size
         if self._byte_matte is not None and tensor.size == height * width:  # one channel
-            return self._byte_matte[tensor.reshape(height, width).view(np.uint8)]
+            matte: Matte = self._byte_matte[tensor.reshape(height, width).view(np.uint8)]
+            return matte
         output = self.decode(tensor)
         if self.spec.output == "class_ids":
             return (output[..., 0] == person).astype(np.float32)

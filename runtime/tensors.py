@@ -6,6 +6,8 @@ table of 3 x 256 entries. With scale 1/255, zero point -128 and no mean, that ta
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -52,15 +54,17 @@ class Encoder:
         return np.ascontiguousarray(values[None])
 
 
-def input_table(spec: Spec) -> npt.NDArray[np.generic]:
+def input_table(spec: Spec) -> npt.NDArray[Any]:
     """(256, 3) in the input's dtype: what each byte becomes in each channel, in the model's colour order."""
     byte = np.arange(256, dtype=np.float64)[:, None]
     real = (byte * spec.scale - np.array(spec.mean)) / np.array(spec.std)
     if spec.input_quantisation is None:
-        return real.astype(np.float32)
+        real32: npt.NDArray[Any] = real.astype(np.float32)
+        return real32
     stored = np.rint(real / spec.input_quantisation.scale) + spec.input_quantisation.zero_point
     limits = np.iinfo(spec.input_dtype)
-    return np.clip(stored, limits.min, limits.max).astype(spec.input_dtype)
+    table: npt.NDArray[Any] = np.clip(stored, limits.min, limits.max).astype(spec.input_dtype)
+    return table
 
 
 def decode(tensor: Tensor, spec: Spec) -> npt.NDArray[np.float32]:
@@ -74,7 +78,7 @@ def decode(tensor: Tensor, spec: Spec) -> npt.NDArray[np.float32]:
 
 
 def dequantise(stored: Tensor, quantisation: Quantisation | None) -> npt.NDArray[np.float32]:
-    real = stored.astype(np.float32)
+    real: npt.NDArray[np.float32] = stored.astype(np.float32)
     if quantisation is not None:
         real -= np.float32(quantisation.zero_point)
         real *= np.float32(quantisation.scale)
@@ -82,4 +86,6 @@ def dequantise(stored: Tensor, quantisation: Quantisation | None) -> npt.NDArray
 
 
 def sigmoid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * logits))  # the form that cannot overflow
+    half = np.float32(0.5)
+    probability: npt.NDArray[np.float32] = half + half * np.tanh(half * logits)  # the form that cannot overflow
+    return probability

@@ -91,6 +91,6 @@ def to_bgr(frame: av.VideoFrame) -> Frame:
         bgr = cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2BGR_I420)  # type: ignore[assignment]  # exacter than swscale, and faster
     else:
         known = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}.get(matrix, 5)
-        bgr = frame.reformat(format="bgr24", src_colorspace=known).to_ndarray()
+        bgr = frame.reformat(format="bgr24", src_colorspace=known).to_ndarray()  # type: ignore[assignment]
     turns = round(frame.rotation / 90) % 4  # counter-clockwise, from the display matrix
     return np.ascontiguousarray(np.rot90(bgr, turns)) if turns else bgr

@@ -35,8 +35,8 @@ def written_whole(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path} cannot be written: {error.strerror or error}; choose another with --output")
+def cannot_write(path: Path, error: Exception) -> OutputError:
+    return OutputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}; choose another with --output")
 
 
 def make_folder(folder: Path) -> None:
@@ -57,7 +57,7 @@ def write_picture(path: Path, picture: Frame | Alpha) -> None:
     try:
         good, data = cv2.imencode(path.suffix, picture)
     except cv2.error:
-        good, data = False, None  # type: ignore[assignment]
+        good = False
     if not good:
         raise OutputError(
             f"{path}: a picture of {picture.shape[0]}x{picture.shape[1]} cannot be written as {path.suffix!r}; use .png"

@@ -15,7 +15,7 @@ import cv2
 
 from edgeseg.errors import OutputError
 from edgeseg.runtime.arrays import Shot
-from edgeseg.runtime.capture import quiet_opencv
+from edgeseg.runtime.quiet import quiet_stderr
 
 TITLE = "edgeseg (q or Esc ends)"
 TK_WIDTH = 960  # Tk takes some 10 ms for a picture of this width; a wider one is shrunk
@@ -43,7 +43,7 @@ class CvWindow:
 
     def __enter__(self) -> CvWindow:
         try:
-            with quiet_opencv():
+            with quiet_stderr():
                 cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
         except cv2.error as error:
             raise OutputError(f"no window can be opened ({error.err}); {HELP}") from None

@@ -20,10 +20,19 @@ BackendName = Literal["auto", "litert", "ort"]
 class Backend(Protocol):
     """A loaded model file with one input and one output. Not safe for two threads at once."""
 
-    name: str
-    input_shape: tuple[int, ...]
-    input_dtype: str
-    spec_text: str | bytes | None  # the Spec in the file, as JSON
+    @property
+    def name(self) -> str: ...
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """0 stands for an axis that the file leaves open."""
+
+    @property
+    def input_dtype(self) -> str:
+        """As numpy names it."""
+
+    @property
+    def spec_text(self) -> str | bytes | None:
+        """The Spec in the file, as JSON."""
 
     def run(self, tensor: Tensor) -> Tensor:
         """The output for `tensor`; the caller owns the result. ModelError where the runtime refuses."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeseg.errors import MissingExtraError, ModelError
 from edgeseg.runtime.arrays import Tensor
+from edgeseg.runtime.quiet import quiet_stderr
 from edgeseg.spec import TFLITE_MEMBER
 
 PACKAGES = ("ai_edge_litert", "tflite_runtime")  # in order of preference
@@ -27,9 +28,11 @@ class Litert:
     name = "litert"
 
     def __init__(self, path: Path, threads: int) -> None:
+        interpreter_class = _interpreter_class()
         try:
-            interpreter = _interpreter_class()(model_path=str(path), num_threads=threads)
-            interpreter.allocate_tensors()
+            with quiet_stderr():  # it announces its delegates
+                interpreter = interpreter_class(model_path=str(path), num_threads=threads)
+                interpreter.allocate_tensors()
             inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
             raise ModelError(
