@@ -1,0 +1,190 @@
+"""A whole report over small ONNX files that the tests write."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("onnxruntime")
+
+from edgeseg import assets
+from edgeseg.errors import DataError, ModelError, OutputError, UsageError
+from edgeseg.report import probe as probe_module
+from edgeseg.report.bench import Options, find_files, run_bench
+from edgeseg.report.page import SCHEMA, read_report, to_html, to_json, to_markdown, write_text
+from edgeseg.report.probe import peak_rss_bytes, probe
+from tests.report.model_files import make_spec, write_onnx
+
+QUICK = Options(min_seconds=0, warmup=1)
+PROMISED = {"path", "backend", "threads", "size_hw", "latency_ms", "runs", "macs", "params", "size_bytes", "peak_rss_bytes"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    write_onnx(folder / "float.onnx", make_spec())
+    write_onnx(folder / "int8.onnx", make_spec(precision="int8", person_class=None))
+    write_onnx(folder / "unknown.onnx", None)
+    (folder / "broken.onnx").write_bytes(b"\x08\x08no model")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(folder):
+    return run_bench([folder / name for name in ("float.onnx", "unknown.onnx", "broken.onnx", "int8.onnx")], QUICK)
+
+
+def test_the_keys_are_as_promised(report, folder):
+    assert {"schema", "device", "measured", "results"} == report.keys()
+    row = report["results"][0]
+    assert row.keys() >= PROMISED
+    assert row["latency_ms"].keys() == {"median", "p90", "p99", "cold"}
+    assert row["path"] == str(folder / "float.onnx")
+    assert (row["backend"], row["format"], row["threads"], row["size_hw"]) == ("ort", "onnx", 1, [8, 16])
+    assert (row["macs"], row["flops"], row["params"]) == (384, 768, 4)
+    assert row["size_bytes"] == (folder / "float.onnx").stat().st_size
+    assert (row["runs"], row["warmup"]) == (50, 1)
+    assert 0 < row["latency_ms"]["median"] <= row["latency_ms"]["p90"] <= row["latency_ms"]["p99"]
+    assert row["latency_ms"]["cold"] > row["latency_ms"]["median"]
+    assert row["stages_ms"].keys() == {"prepare", "decode"}
+    assert json.loads(to_json(report)) == report
+
+
+def test_a_file_that_fails_costs_one_row(report):
+    assert ["error" in row for row in report["results"]] == [False, True, True, False]
+    assert "carries no Spec" in report["results"][1]["error"]
+    assert report["results"][1].keys() == {"path", "error"}
+
+
+def test_the_ratio_is_against_the_float_file(report, folder):
+    first, *_, last = report["results"]
+    assert "speedup" not in first
+    assert last["speedup"]["against"] == str(folder / "float.onnx")
+    assert last["speedup"]["low"] <= last["speedup"]["value"] <= last["speedup"]["high"]
+
+
+def test_no_float_file_no_ratio(folder):
+    (row,) = run_bench([folder / "int8.onnx"], QUICK)["results"]
+    assert "speedup" not in row
+
+
+def test_markdown_says_how_it_was_measured(report):
+    text = to_markdown(report)
+    header, rule, first, second = (line for line in text.splitlines() if line.startswith("|"))
+    assert [cell.strip() for cell in header.strip("|").split("|")][:7] == [
+        *("file", "backend", "threads", "size HxW", "median ms", "p90 ms", "p99 ms"),
+    ]
+    assert len({len(line) for line in (header, rule, first, second)}) == 1  # columns are aligned
+    for needle in ("float.onnx", "8x16", "1 warm-up runs", "FLOPs = 2 x MACs", "failed: ", "no Spec", "numpy "):
+        assert needle in text
+
+
+def test_html_needs_nothing_else_and_escapes(report):
+    other = json.loads(to_json(report))
+    other["device"]["board"] = "Board <script>alert(1)</script>"
+    page = to_html([report, other])
+    assert page.count("<section>") == 2
+    assert "<script" not in page
+    assert "Board &lt;script&gt;" in page
+    assert "http" not in page
+    assert page.count("<tr>") == 2 * (1 + 2)
+
+
+def test_a_report_comes_back(report, tmp_path):
+    write_text(tmp_path / "new" / "a.json", to_json(report))
+    assert read_report(tmp_path / "new" / "a.json") == report
+
+
+UNREADABLE = [
+    ("not there", None, "cannot be read"),
+    ("not JSON", "{", "not JSON"),
+    ("something else", "[1]", "not a report"),
+    (
+        "of another time",
+        json.dumps({"schema": SCHEMA + 1, "device": {}, "measured": {}, "results": []}),
+        f"schema {SCHEMA + 1}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "needle"), [c[1:] for c in UNREADABLE], ids=[c[0] for c in UNREADABLE])
+def test_reports_that_cannot_be_read(tmp_path, text, needle):
+    path = tmp_path / "report.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataError, match=needle):
+        read_report(path)
+
+
+def test_a_page_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        write_text(tmp_path / "file" / "page.html", "")
+
+
+@pytest.mark.parametrize("options", [{"threads": 0}, {"warmup": -1}, {"min_seconds": -0.1}])
+def test_options_that_cannot_be_right(options):
+    with pytest.raises(UsageError, match="at least"):
+        Options(**options)
+
+
+def asset(name, *files):
+    table = {(format, precision): Path(f"/assets/{name}.{format}") for format, precision in files}
+    return assets.Asset(name, "enet", "", (8, 8), 1, 1, {}, "", Path(), table, {})
+
+
+def test_names_become_their_int8_files(monkeypatch):
+    person = asset(assets.DEFAULT, ("tflite", "int8"), ("onnx", "int8"))
+    monkeypatch.setattr(assets, "trained", lambda: {assets.DEFAULT: person, "other": asset("other", ("onnx", "int8"))})
+    both = [Path(f"/assets/{assets.DEFAULT}.{format}") for format in ("tflite", "onnx")]
+    monkeypatch.setattr("edgeseg.report.bench.INSTALLED", {"litert": lambda: "x", "ort": lambda: "y"})
+    assert find_files([]) == both
+    assert find_files([assets.DEFAULT, "a/file.onnx"]) == [*both, Path("a/file.onnx")]
+    assert find_files([], "ort") == both[1:]
+    with pytest.raises(ModelError, match="does not ship as int8 tflite"):
+        find_files(["other"], "litert")
+    monkeypatch.setattr("edgeseg.report.bench.INSTALLED", {"litert": lambda: None, "ort": lambda: "y"})
+    assert find_files([]) == both[1:]
+    monkeypatch.setattr("edgeseg.report.bench.INSTALLED", {"litert": lambda: None, "ort": lambda: None})
+    with pytest.raises(ModelError, match="no inference backend"):
+        find_files([])
+
+
+def test_the_child_does_not_inherit_the_memory_of_a_large_parent(folder):
+    ballast = bytearray(512 * 2**20)
+    ballast[::4096] = b"x" * len(ballast[::4096])  # touched, so that it is resident
+    assert peak_rss_bytes() > 512 * 2**20
+    _, peak = probe(folder / "float.onnx", runs=1)
+    assert 2**20 < peak < 400 * 2**20
+    del ballast
+
+
+@pytest.mark.parametrize(
+    ("child", "needle"),
+    [
+        (f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})", "SIGSEGV"),
+        ("raise RuntimeError('out of luck')", "out of luck"),
+        ("print('chatter')", "process of its own"),
+    ],
+)
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_child_that_dies_is_a_reason_not_an_end(monkeypatch, tmp_path, child, needle):
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{child}"\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(probe_module.sys, "executable", str(script))
+    with pytest.raises(ModelError, match=needle):
+        probe(Path("model.onnx"))
+
+
+def test_a_child_that_hangs(monkeypatch, tmp_path):
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\nexec sleep 20\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(probe_module.sys, "executable", str(script))
+    monkeypatch.setattr(probe_module, "TIMEOUT_S", 0.2)
+    with pytest.raises(ModelError, match="no result within"):
+        probe(Path("model.onnx"))

@@ -1,0 +1,122 @@
+"""The measuring is tested with a clock of its own: no test here depends on how fast the machine is."""
+
+import gc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeseg.report.compare import Ratio, speedup
+from edgeseg.report.latency import MIN_ROUNDS, ROUND, Timing, measure, noise
+
+
+class Clock:
+    """A clock that only subjects move."""
+
+    def __init__(self):
+        self.now = 0
+        self.calls = []
+
+    def subject(self, name, ms, fails_at=None):
+        def run():
+            self.calls.append(name)
+            if fails_at is not None and self.calls.count(name) == fails_at:
+                raise RuntimeError(f"{name} broke")
+            self.now += round(ms * 1e6)
+
+        return run
+
+    def __call__(self):
+        return self.now
+
+
+def test_files_take_turns_and_every_second_round_goes_back():
+    clock = Clock()
+    measure([clock.subject("a", 1), clock.subject("b", 2)], min_seconds=0, warmup=3, min_rounds=3, clock_ns=clock)
+    order = "aaa" + "bbb" + "a" * ROUND + "b" * ROUND + "b" * ROUND + "a" * ROUND + "a" * ROUND + "b" * ROUND
+    assert "".join(clock.calls) == order
+
+
+def test_at_least_fifty_runs_and_the_asked_time():
+    clock = Clock()
+    quick, slow = measure([clock.subject("quick", 1), clock.subject("slow", 100)], min_seconds=0.2, clock_ns=clock)
+    assert ROUND * MIN_ROUNDS >= 50
+    # 0.2 s of 1 ms runs are 200 runs, that is 40 rounds; the slow one takes part in all of them.
+    assert (quick.runs, slow.runs) == (200, 200)
+    assert quick.percentiles() == {"median": 1.0, "p90": 1.0, "p99": 1.0}
+    assert slow.total_ms == 20_000
+
+
+def test_percentiles_by_hand():
+    timing = Timing([[float(ms) for ms in range(1, 6)], [float(ms) for ms in range(6, 12)]])  # 1 .. 11
+    assert timing.percentiles() == {"median": 6.0, "p90": 10.0, "p99": 10.9}
+
+
+@pytest.mark.parametrize("fails_at", [1, 7], ids=["in the warm-up", "in a round"])
+def test_one_that_fails_does_not_stop_the_others(fails_at):
+    clock = Clock()
+    bad, good = measure(
+        [clock.subject("bad", 1, fails_at), clock.subject("good", 1)], min_seconds=0, warmup=2, min_rounds=4, clock_ns=clock
+    )
+    assert bad.error == "bad broke"
+    assert clock.calls.count("bad") == fails_at
+    assert (good.error, good.runs) == (None, 4 * ROUND)
+
+
+def test_all_fail_or_there_is_none():
+    clock = Clock()
+    (bad,) = measure([clock.subject("bad", 1, 1)], clock_ns=clock)
+    assert bad.error == "bad broke"
+    assert measure([]) == []
+
+
+def test_progress_ends_at_one_and_collection_is_switched_back():
+    shares, clock = [], Clock()
+    measure([clock.subject("a", 1)], min_seconds=0, warmup=0, min_rounds=4, clock_ns=clock, on_round=shares.append)
+    assert shares == [0, 0.25, 0.5, 0.75, 1]
+    assert gc.isenabled()
+
+
+def test_a_drift_that_touches_both_cancels():
+    drift = np.linspace(1, 3, 20)  # the machine gets three times slower
+    ratio = speedup([[10 * d] * ROUND for d in drift], [[5 * d] * ROUND for d in drift])
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((2, 2, 2))
+    assert ratio.differs
+    assert str(ratio) == "2.00x (2.00 to 2.00)"
+
+
+RATIOS = [
+    ("faster", Ratio(2.4, 2.3, 2.5), True),
+    ("slower", Ratio(0.5, 0.4, 0.6), True),
+    ("holds one", Ratio(1.1, 0.9, 1.3), False),
+    ("sure but too little", Ratio(1.012, 1.011, 1.013), False),
+    ("sure but too little, slower", Ratio(0.99, 0.985, 0.995), False),
+]
+
+
+@pytest.mark.parametrize(("ratio", "differs"), [c[1:] for c in RATIOS], ids=[c[0] for c in RATIOS])
+def test_no_difference(ratio, differs):
+    assert ratio.differs is differs
+    assert ("no difference" in str(ratio)) is not differs
+
+
+def test_too_few_rounds_say_nothing():
+    assert speedup([[1.0]] * 4, [[2.0]] * 4) is None
+    assert speedup([[1.0]] * 5, [[2.0]] * 5).value == 0.5
+
+
+@given(st.lists(st.floats(0.1, 100), min_size=5, max_size=40), st.floats(0.1, 10))
+def test_the_interval_holds_the_value(times, factor):
+    reference = [[t] for t in times]
+    shuffled = [[t * factor] for t in reversed(times)]
+    ratio = speedup(reference, shuffled)
+    assert ratio.low <= ratio.value <= ratio.high
+    itself = speedup(reference, reference)
+    assert (itself.low, itself.high, itself.differs) == (1, 1, False)
+
+
+def test_noise_is_a_frame_and_the_same_every_time():
+    assert noise((4, 6)).shape == (4, 6, 3)
+    assert (noise((4, 6)) == noise((4, 6))).all()
+    assert noise((4, 6)).std() > 0
