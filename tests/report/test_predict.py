@@ -1,0 +1,60 @@
+"""Files and networks answer alike, at the frame's size. The model's logit is r + g + b - 1.5 (see model_files)."""
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("onnxruntime")
+
+from edgeseg.errors import ModelError
+from edgeseg.report.predict import enlarged_ids, of_network, open_predictor
+from tests.report.model_files import PERSON, make_spec, write_onnx
+
+
+@pytest.fixture
+def bright_right():
+    """A frame of 80x160 whose right half is white; the model sees 8x16."""
+    frame = np.zeros((80, 160, 3), np.uint8)
+    frame[:, 80:] = 255
+    return frame
+
+
+def test_a_file_at_the_size_of_the_frame(tmp_path, bright_right):
+    predictor = open_predictor(str(write_onnx(tmp_path / "a.onnx", make_spec())))
+    ids = predictor.predict(bright_right)
+    assert (predictor.classes, predictor.person_class, ids.shape) == (PERSON, 1, (80, 160))
+    # The logits are -1.5 and 1.5 on both sides of the edge, so that enlarged they cross 0 there exactly.
+    assert (ids == (bright_right[..., 0] > 0)).all()
+
+
+def test_a_network_answers_as_its_file(tmp_path):
+    frame = np.random.default_rng(1).integers(0, 256, (50, 70, 3), np.uint8)
+    network = torch.nn.Conv2d(3, 1, 1)
+    torch.nn.init.constant_(network.weight, 1.0)
+    torch.nn.init.constant_(network.bias, -1.5)
+    file = open_predictor(str(write_onnx(tmp_path / "a.onnx", make_spec())))
+    assert (of_network(network.eval(), (8, 16), PERSON, 1).predict(frame) == file.predict(frame)).all()
+
+
+def test_enlarged_before_it_is_decided():
+    # Logits -3 and 1, twice as wide: the pixels lie at 1/4 and 3/4 between: -3, -2, 0, 1. Only above 0 is the class.
+    logits = np.array([[[-3.0], [1.0]]], np.float32)
+    assert enlarged_ids(logits, (1, 4), "logits").tolist() == [[0, 0, 0, 1]]
+    # The same numbers as probabilities: 0.1 and 0.9 become 0.1, 0.3, 0.7, 0.9.
+    probability = np.array([[[0.1], [0.9]]], np.float32)
+    assert enlarged_ids(probability, (1, 4), "probability").tolist() == [[0, 0, 1, 1]]
+    # Three classes: 0 wins on the left, 2 on the right; class 1 is never the largest in between.
+    three = np.array([[[4, 0, 0], [0, 0, 4]]], np.float32)
+    assert enlarged_ids(three, (1, 4), "logits").tolist() == [[0, 0, 2, 2]]
+
+
+def test_class_ids_are_repeated_not_mixed():
+    assert enlarged_ids(np.array([[[0], [10]]], np.float32), (1, 4), "class_ids").tolist() == [[0, 0, 10, 10]]
+
+
+def test_a_trained_network_and_what_is_none():
+    assert open_predictor("enet").predict(np.zeros((40, 30, 3), np.uint8)).shape == (40, 30)
+    with pytest.raises(ModelError, match="no model"):
+        open_predictor("nobody")
+    with pytest.raises(ModelError, match="does not exist"):
+        open_predictor("nobody.onnx")
