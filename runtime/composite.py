@@ -16,6 +16,7 @@ from edgeseg.runtime.tensors import shrink
 
 GUARD = 1 / 50  # of the frame's short side: so near to the person the room's own colours are not trusted
 THIN = 0.01  # weight of the wider blur that steps in where the room is out of reach; it floors the denominator
+STRIP = 16  # rows that are blended at a time: three buffers of them fit in a small core's cache
 ROOM_STEP = 8  # the clean room is estimated at an eighth of the frame's size
 
 
@@ -31,14 +32,23 @@ def masked_blur(frame: Frame, alpha: Alpha, sigma: float, guard: float) -> Frame
     """
     reach = 2 * max(1, round(guard)) + 1
     grown = cv2.dilate(alpha, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    weight = (1 - grown.astype(np.float32) * np.float32(2 / 255)).clip(0)  # half a person is no room
-    weighted = frame * weight[..., None]
-    total = float(weight.sum())
-    room = weighted.reshape(-1, 3).sum(axis=0) / total if total >= 1 else frame.reshape(-1, 3).mean(axis=0)
-    for width in (4 * sigma, sigma):
-        room = (_gaussian(weighted, width) + THIN * room) / (_gaussian(weight, width) + THIN)[..., None]
-    blurred: Frame = cv2.convertScaleAbs(room)
+    # Half a person is no room: 1 - 2 alpha, not below 0. Colour and weight go through the same filters, as four planes.
+    weight = cv2.LUT(grown, _ROOM_WEIGHT)
+    planes = cv2.merge([cv2.multiply(plane, weight, dtype=cv2.CV_32F) for plane in cv2.split(frame)] + [weight])
+    height, width = alpha.shape
+    coarse = cv2.resize(planes, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
+    mean = planes.reshape(-1, 4).mean(axis=0)
+    if mean[3] * height * width < 1:  # no room is seen at all: there is nothing to keep apart
+        return cv2.GaussianBlur(frame, (0, 0), sigma)  # type: ignore[return-value]
+    coarse = _gaussian(coarse, sigma) + np.float32(THIN) * (mean / mean[3])
+    wide = cv2.resize(coarse / coarse[..., 3:], (width, height), interpolation=cv2.INTER_LINEAR)
+    near = cv2.addWeighted(_gaussian(planes, sigma), 1, wide, THIN, 0)
+    *colours, total = cv2.split(near)
+    blurred: Frame = cv2.merge([cv2.divide(plane, total, dtype=cv2.CV_8U) for plane in colours])
     return blurred
+
+
+_ROOM_WEIGHT = (1 - np.arange(256, dtype=np.float32) * np.float32(2 / 255)).clip(0)
 
 
 def _gaussian(plane: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
@@ -70,15 +80,21 @@ def blend(frame: Frame, alpha: Alpha, out: Frame, room: Frame | None = None) -> 
     x, y, w, h = cv2.boundingRect(alpha)
     if not w:
         return
-    box = np.s_[y : y + h, x : x + w]
-    weight = cv2.cvtColor(alpha[box], cv2.COLOR_GRAY2BGR)
-    rest = cv2.bitwise_not(weight)
-    person = cv2.multiply(frame[box], weight, scale=1 / 255)
-    if room is not None:
-        behind = cv2.resize(room, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)[box]
-        unmixed = cv2.subtract(frame[box], cv2.multiply(behind, rest, scale=1 / 255))
-        person = cv2.min(unmixed, weight)  # alpha F lies in 0..255 alpha
-    out[box] = cv2.add(person, cv2.multiply(out[box], rest, scale=1 / 255))
+    behind = None if room is None else cv2.resize(room, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    person, rest, other = np.empty((3, STRIP, w, 3), np.uint8)
+    for top in range(y, y + h, STRIP):  # strip by strip, so that what lies between the steps stays in the cache
+        rows = min(STRIP, y + h - top)
+        strip = np.s_[top : top + rows, x : x + w]
+        weight = cv2.cvtColor(alpha[strip], cv2.COLOR_GRAY2BGR)
+        cv2.bitwise_not(weight, dst=rest[:rows])
+        if behind is None:
+            cv2.multiply(frame[strip], weight, dst=person[:rows], scale=1 / 255)
+        else:
+            cv2.multiply(behind[strip], rest[:rows], dst=other[:rows], scale=1 / 255)
+            cv2.subtract(frame[strip], other[:rows], dst=person[:rows])
+            cv2.min(person[:rows], weight, dst=person[:rows])  # alpha F lies in 0..255 alpha
+        cv2.multiply(out[strip], rest[:rows], dst=other[:rows], scale=1 / 255)
+        out[strip] = cv2.add(person[:rows], other[:rows], dst=other[:rows])
 
 
 def veil(frame: Frame, out: Frame) -> None:

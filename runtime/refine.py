@@ -49,7 +49,7 @@ def finish(plane: Plane, size: tuple[int, int]) -> Alpha:
     """The plane at the frame's `size` as bytes, its ramp steepened by one smoothstep; never cut off before that."""
     bytes_ = cv2.convertScaleAbs(plane, alpha=255)
     full = cv2.resize(bytes_, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-    return cv2.LUT(full, _SMOOTHSTEP)  # type: ignore[return-value]
+    return cv2.LUT(full, _SMOOTHSTEP, dst=full)  # type: ignore[return-value]
 
 
 def smoothstep(x: npt.NDArray[np.float64], low: float = LOW, high: float = HIGH) -> npt.NDArray[np.float64]:
@@ -78,34 +78,35 @@ def guided_filter(guide: Frame, matte: Plane, radius: int, eps: float) -> Plane:
     """
     height, width = matte.shape
     half = (max(1, width // 2), max(1, height // 2))
-    radius = max(1, radius // 2)
-    full_guide = guide.astype(np.float32) * np.float32(1 / 255)
-    colour = cv2.resize(full_guide, half, interpolation=cv2.INTER_LINEAR)
+    window = (2 * max(1, radius // 2) + 1,) * 2
+    colour = cv2.resize(guide, half, interpolation=cv2.INTER_LINEAR)
     p = cv2.resize(matte, half, interpolation=cv2.INTER_LINEAR)
-    b, g, r = cv2.split(colour)
-    # All products share one box filter call: seven planes for the covariances, three for the correlation, then the means.
-    products = np.stack([b * b, b * g, b * r, g * g, g * r, r * r, b * p, g * p, r * p, b, g, r, p])
-    mean = [_box(plane, radius) for plane in products]
-    mb, mg, mr, mp = mean[9:]
+    c = [plane.astype(np.float32) * np.float32(1 / 255) for plane in cv2.split(colour)]
+    m = [cv2.blur(plane, window, borderType=cv2.BORDER_REFLECT) for plane in c]
+    mp = cv2.blur(p, window, borderType=cv2.BORDER_REFLECT)
+
+    def covariance(x: Plane, y: Plane, mean_x: Plane, mean_y: Plane) -> Plane:
+        product: Plane = cv2.blur(x * y, window, borderType=cv2.BORDER_REFLECT) - mean_x * mean_y
+        return product
+
     e = np.float32(eps)
-    bb, bg, br = mean[0] - mb * mb + e, mean[1] - mb * mg, mean[2] - mb * mr
-    gg, gr, rr = mean[3] - mg * mg + e, mean[4] - mg * mr, mean[5] - mr * mr + e
-    pb, pg, pr = mean[6] - mb * mp, mean[7] - mg * mp, mean[8] - mr * mp
-    # a = inverse(covariance + eps) . correlation, by cofactors of the symmetric 3 x 3 matrix
+    bb, gg, rr = (covariance(c[i], c[i], m[i], m[i]) + e for i in range(3))
+    bg, br, gr = (covariance(c[i], c[j], m[i], m[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+    pb, pg, pr = (covariance(c[i], p, m[i], mp) for i in range(3))
+    # a = inverse(covariance + eps) . correlation, by the cofactors of the symmetric 3 x 3 matrix
     c00, c01, c02 = gg * rr - gr * gr, br * gr - bg * rr, bg * gr - br * gg
     c11, c12, c22 = bb * rr - br * br, bg * br - bb * gr, bb * gg - bg * bg
     scale = 1 / np.maximum(bb * c00 + bg * c01 + br * c02, np.float32(1e-12))
     ab = (c00 * pb + c01 * pg + c02 * pr) * scale
     ag = (c01 * pb + c11 * pg + c12 * pr) * scale
     ar = (c02 * pb + c12 * pg + c22 * pr) * scale
-    constant = mp - ab * mb - ag * mg - ar * mr
-    coefficients = cv2.merge([_box(plane, radius) for plane in (ab, ag, ar, constant)])
-    a = cv2.resize(coefficients, (width, height), interpolation=cv2.INTER_LINEAR)
-    return (a[..., :3] * full_guide).sum(axis=2) + a[..., 3]  # type: ignore[no-any-return]
-
-
-def _box(plane: npt.NDArray[np.float32], radius: int) -> npt.NDArray[np.float32]:
-    return cv2.blur(plane, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)  # type: ignore[return-value]
+    constant = mp - ab * m[0] - ag * m[1] - ar * m[2]
+    q: Plane = np.zeros((height, width), np.float32)
+    for coefficient, plane in zip((ab, ag, ar), cv2.split(guide), strict=True):
+        smooth = cv2.blur(coefficient, window, borderType=cv2.BORDER_REFLECT)
+        q += cv2.multiply(cv2.resize(smooth, (width, height)), plane, scale=1 / 255, dtype=cv2.CV_32F)
+    q += cv2.resize(cv2.blur(constant, window, borderType=cv2.BORDER_REFLECT), (width, height))
+    return q
 
 
 class Smoother:
