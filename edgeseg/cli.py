@@ -128,9 +128,15 @@ def train(
 @main.command()
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--backend", type=click.Choice(["auto", "litert", "ort"]), default="auto", show_default=True)
-@click.option("--threads", default=1, show_default=True, help="Of the inference.")
-@click.option("--min-seconds", default=2.0, show_default=True, help="At least, of each file; and at least 50 runs.")
-@click.option("--warmup", default=10, show_default=True, help="Untimed runs of each file before.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the inference.")
+@click.option(
+    "--min-seconds",
+    type=click.FloatRange(0),
+    default=2.0,
+    show_default=True,
+    help="Measured time of each file; 50 runs at the least.",
+)
+@click.option("--warmup", type=click.IntRange(0), default=10, show_default=True, help="Untimed runs of each file before.")
 @click.option("--markdown", type=path_type, metavar="FILE", help="Write the table to FILE too.")
 @click.option("--html", "page", type=path_type, metavar="PAGE", help="Write a page that needs nothing else to PAGE.")
 @click.option("-o", "--out", type=path_type, metavar="DIR", help="Write bench.json, bench.md and bench.html to DIR.")
@@ -181,7 +187,7 @@ def models(as_json: bool) -> None:
 
     rows = list_models()
     if as_json:
-        emit_json(rows)
+        emit_json({"models": rows})
     else:
         click.echo(to_table(rows) or "no trained model ships with this build, and torch is not installed to make one")
 

@@ -45,20 +45,21 @@ THIRD = {
     "models": TORCH,
     "compress": {*TORCH, "torchao", "torch_pruning", "cv2"},
     "train": {*TORCH, "cv2"},
-    "calib": {*TORCH, "torchao", "cv2"},
+    "calib": {*TORCH, "torchao", "cv2", "matplotlib"},
     "export": {
         *TORCH,
         *("torchao", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
-        *("flatbuffers", "ml_dtypes", "cv2", "tflite"),
+        *("flatbuffers", "ml_dtypes", "cv2", "google"),  # google.protobuf is what onnx is made of
     },
-    "report": {"torch", "numpy", "cv2", "matplotlib", "jinja2"},
+    "report": {"torch", "numpy", "cv2"},
     "cli": {"click"},
 }
 # In these areas the packages that a device may lack are imported in the function that needs them, never at the top.
 LATE = {
     "cli": {"numpy", "cv2", "torch", "onnx", "onnxruntime", "av"},
     "runtime": {"av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam"},
-    "report": {"torch", "matplotlib", "jinja2"},
+    "report": {"torch"},
+    "calib": {"matplotlib"},
     "train.metrics": {"torch"},
     "train.data": {"torch"},
     "train.truth": {"torch"},

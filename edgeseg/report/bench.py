@@ -21,6 +21,7 @@ from edgeseg.runtime.session import Session, open_session
 
 FORMATS = {"litert": "tflite", "ort": "onnx"}  # what each backend runs
 INSTALLED = {"litert": litert.installed, "ort": ort.installed}
+PRECISIONS = ("float32", "float16", "int8")
 STAGE_FRAME = (720, 1280)  # the camera frame that `prepare` and `decode` are timed with
 STAGE_RUNS = 50
 
@@ -67,7 +68,7 @@ def run_bench(paths: Sequence[Path], options: Options, on_progress: Progress | N
     latency_ms  of inference alone (tensor in, tensor out); "cold" is open and first inference in a fresh process
     stages_ms   medians of `prepare` (720p frame to tensor) and `decode` (output to matte or class ids), which every frame
                 pays besides
-    speedup     against the first float file, where one is among the files and this is not it
+    speedup     against the float file of the same model, size and format, or else the first float file, where there is one
     error       the reason, in place of all figures, for a file that failed
     """
 
@@ -163,14 +164,11 @@ def _stages(session: Session) -> dict[str, float]:
 
 
 def _compare(rows: list[dict[str, Any]], measured: dict[int, Timing]) -> None:
-    """Adds `speedup` to all rows but the reference: the first float32 one, or else the first float16 one."""
-    references = [i for precision in ("float32", "float16") for i in measured if rows[i]["precision"] == precision]
-    if not references:
-        return
-    reference = references[0]
+    """Adds `speedup` to the rows of int8 files, and to those of float16 files where there is a float32 one."""
     for i, timing in measured.items():
-        ratio = None if i == reference else speedup(measured[reference].rounds, timing.rounds)
-        if ratio:
+        reference = _reference(i, [rows[j] | {"row": j} for j in measured])
+        ratio = None if reference is None else speedup(measured[reference].rounds, timing.rounds)
+        if reference is not None and ratio is not None:
             rows[i]["speedup"] = {
                 "against": rows[reference]["path"],
                 "value": round(ratio.value, 3),
@@ -178,3 +176,14 @@ def _compare(rows: list[dict[str, Any]], measured: dict[int, Timing]) -> None:
                 "high": round(ratio.high, 3),
                 "verdict": str(ratio),
             }
+
+
+def _reference(row: int, candidates: Sequence[dict[str, Any]]) -> int | None:
+    """The first file of the highest precision above the row's own: of its own model, size and format, or else at all."""
+    (own,) = (c for c in candidates if c["row"] == row)
+    better = [p for p in PRECISIONS[: PRECISIONS.index(own["precision"])] if any(c["precision"] == p for c in candidates)]
+    if not better:
+        return None
+    floats = [c for c in candidates if c["precision"] == better[0]]
+    kin = [c for c in floats if all(c[key] == own[key] for key in ("model", "size_hw", "format"))]
+    return int((kin or floats)[0]["row"])

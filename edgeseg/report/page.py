@@ -47,8 +47,9 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
 
 NOTES = """\
 Latency is that of inference alone, after {warmup} warm-up runs, over rounds in which the files take turns; cold is opening and
-the first inference in a fresh process; peak is the whole process. "Against float" is the ratio of medians within rounds with
-its 95 % bootstrap interval; "no difference" where that comes within 2 % of 1. FLOPs = 2 x MACs."""
+the first inference in a fresh process; peak is the whole process. "Against float" is how many times faster than
+the float file of its own format (else the first): the ratio of medians within rounds with its 95 % bootstrap interval, "no
+difference" where that comes within 2 % of 1. FLOPs = 2 x MACs."""
 
 
 def to_markdown(report: Report) -> str:

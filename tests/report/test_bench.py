@@ -13,7 +13,8 @@ pytest.importorskip("onnxruntime")
 from edgeseg import assets
 from edgeseg.errors import DataError, ModelError, OutputError, UsageError
 from edgeseg.report import probe as probe_module
-from edgeseg.report.bench import Options, find_files, run_bench
+from edgeseg.report.bench import Options, _compare, find_files, run_bench
+from edgeseg.report.latency import Timing
 from edgeseg.report.page import SCHEMA, read_report, to_html, to_json, to_markdown, write_text
 from edgeseg.report.probe import peak_rss_bytes, probe
 from tests.report.model_files import make_spec, write_onnx
@@ -69,6 +70,34 @@ def test_the_ratio_is_against_the_float_file(report, folder):
 def test_no_float_file_no_ratio(folder):
     (row,) = run_bench([folder / "int8.onnx"], QUICK)["results"]
     assert "speedup" not in row
+
+
+REFERENCES = [
+    # (model, format, precision) of the files in order -> which is the reference of which
+    ("int8 against float", [("m", "tflite", "int8"), ("m", "tflite", "float32")], [1, None]),
+    ("float32 before float16", [("m", "onnx", "float16"), ("m", "onnx", "float32"), ("m", "onnx", "int8")], [1, None, 1]),
+    ("float16 alone", [("m", "onnx", "float16"), ("m", "onnx", "int8")], [None, 0]),
+    (
+        "its own format",
+        [("m", "onnx", "float32"), ("m", "tflite", "float32"), ("m", "tflite", "int8"), ("m", "onnx", "int8")],
+        [None, None, 1, 0],
+    ),
+    ("its own model", [("n", "onnx", "float32"), ("m", "onnx", "float32"), ("m", "onnx", "int8")], [None, None, 1]),
+    ("else the first", [("n", "onnx", "float32"), ("o", "onnx", "float32"), ("m", "tflite", "int8")], [None, None, 0]),
+    ("no float", [("m", "onnx", "int8"), ("m", "tflite", "int8")], [None, None]),
+]
+
+
+@pytest.mark.parametrize(("files", "expected"), [c[1:] for c in REFERENCES], ids=[c[0] for c in REFERENCES])
+def test_the_reference(files, expected):
+    rows = [{"path": str(i), "model": m, "format": f, "precision": p, "size_hw": [8, 8]} for i, (m, f, p) in enumerate(files)]
+    _compare(rows, {i: Timing([[1.0 + i]] * 10) for i in range(len(rows))})
+    assert [row.get("speedup", {}).get("against") for row in rows] == [None if e is None else str(e) for e in expected]
+    assert all(
+        row["speedup"]["value"] == round((1 + e) / (1 + i), 3)
+        for i, (row, e) in enumerate(zip(rows, expected, strict=True))
+        if e is not None
+    )
 
 
 def test_markdown_says_how_it_was_measured(report):

@@ -1,0 +1,222 @@
+"""The commands from outside: exit status, and the one line that says what was wrong.
+
+{tmp} in an argument is an empty folder; {model}, {data}, {text} and {picture} are files made for the test.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgeseg import __version__
+from edgeseg.cli import Size, main
+from edgeseg.errors import EdgesegError
+from tests.report.model_files import make_spec, write_onnx
+
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Names for the tables below: a model file, a data folder of two pictures, a text file, a picture, an empty folder."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("this is no model")
+    frame = np.zeros((16, 32, 3), np.uint8)
+    frame[:, 16:] = 255
+    for kind, array in (("images", frame), ("masks", frame[..., 0])):
+        (tmp_path / "data" / kind).mkdir(parents=True)
+        for stem in ("a", "b"):
+            assert cv2.imwrite(str(tmp_path / "data" / kind / f"{stem}.png"), array)
+    return {
+        "model": write_onnx(tmp_path / "model.onnx", make_spec()),
+        "roads": write_onnx(tmp_path / "roads.onnx", make_spec(classes=("road", "sky"), person_class=None)),
+        "bare": write_onnx(tmp_path / "bare.onnx", None),
+        "data": tmp_path / "data",
+        "text": tmp_path / "text.txt",
+        "picture": tmp_path / "data" / "images" / "a.png",
+        "tmp": tmp_path / "empty",
+    }
+
+
+def call(arguments, files=None):
+    return CliRunner().invoke(main, [a.format(**(files or {})) for a in arguments.split()])
+
+
+REFUSED = [
+    # usage: exit status 2
+    ("nonsense", 2, "No such command"),
+    ("--nonsense", 2, "No such option"),
+    ("bench --threads many", 2, "not a valid integer"),
+    ("bench {model} --threads 0", 2, "x>=1"),
+    ("bench {model} --warmup -1", 2, "x>=0"),
+    ("bench {model} --min-seconds -1", 2, "x>=0"),
+    ("bench --backend tpu", 2, "'tpu' is not one of"),
+    ("eval", 2, "Missing argument"),
+    ("eval {model}", 2, "Missing option '--data'"),
+    ("eval {model} --data {data} --limit 0", 2, "x>=1"),
+    ("models --nonsense", 2, "No such option"),
+    ("train enet", 2, "Missing option '--data'"),
+    ("train enet --data {data} --size 250", 2, "height x width"),
+    ("segment", 2, "Missing argument"),
+    ("segment {picture}", 2, "Missing option"),
+    ("segment {picture} -o {tmp} --threads 0", 2, "x>=1"),
+    ("blur --strength 2", 2, "0<=x<=1"),
+    ("doctor surplus", 2, "unexpected extra argument"),
+    # what a user can mend: exit status 1, one line
+    ("bench {tmp}/no.onnx", 1, "does not exist"),
+    ("bench {text}", 1, "neither a TFLite nor an ONNX model"),
+    ("bench {bare}", 1, "carries no Spec"),
+    ("bench {model} --backend litert", 1, "use ort"),
+    ("bench {model} --join {text}", 1, "not JSON"),
+    ("bench {model} --min-seconds 0 --markdown {text}/table.md", 1, "cannot write"),
+    ("eval nobody --data {data}", 1, "no model and no checkpoint"),
+    ("eval {text} --data {data}", 1, "not a readable safetensors checkpoint"),
+    ("eval {tmp}/no.tflite --data {data}", 1, "does not exist"),
+    ("eval {bare} --data {data}", 1, "carries no Spec"),
+    ("eval {roads} --data {data}", 1, "knows no person"),
+    ("eval {model} --data {tmp}", 1, "images"),
+    ("eval {model} --data {data} --backend litert", 1, "use ort"),
+    ("train enet --data {tmp}", 1, "images"),
+    ("train nobody --data {data}", 1, "nobody"),
+    ("segment {picture} -o {tmp} --model nobody", 1, "nobody"),
+    ("segment {tmp}/no.png -o {tmp} --model {model}", 1, "no.png"),
+    ("segment {picture} -o {tmp} --model {text}", 1, "neither a TFLite nor an ONNX model"),
+    ("blur --webcam 0 --input {picture}", 1, "choose one"),
+    ("blur --input {picture} --output {tmp}/out.png --model {bare}", 1, "carries no Spec"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "needle"), REFUSED, ids=[c[0] for c in REFUSED])
+def test_refusals(files, arguments, status, needle):
+    result = call(arguments, files)
+    assert (result.exit_code, needle in result.stderr) == (status, True), result.output
+    if status == 1:
+        last = result.stderr.splitlines()[-1]
+        assert last.startswith("edgeseg: "), "one line, in one place"
+        assert needle in last
+
+
+DONE = [
+    ("--version", __version__),
+    ("bench {model} --min-seconds 0", "| model.onnx | ort "),
+    ("bench {model} {bare} --min-seconds 0", "- failed: "),
+    ("eval {model} --data {data}", "IoU person      1.0000"),
+    ("models", "enet"),
+    ("segment {picture} -o {tmp} --model {model}", "1 segmented"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "needle"), DONE, ids=[c[0] for c in DONE])
+def test_done(files, arguments, needle):
+    result = call(arguments, files)
+    assert result.exit_code == 0, result.output
+    assert needle in result.stdout
+
+
+JSON = [
+    ("bench {model} --min-seconds 0 --json", {"device", "results"}),
+    ("eval {model} --data {data} --json", {"images", "classes", "iou", "miou", "fwiou", "pixel_accuracy", "f1", "boundary_f"}),
+    ("models --json", {"models"}),
+    ("segment {picture} -o {tmp} --model {model} --json", {"files"}),
+    ("doctor --json", {"checks"}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "keys"), JSON, ids=[c[0] for c in JSON])
+def test_json_alone_on_stdout(files, arguments, keys):
+    value = json.loads(call(arguments, files).stdout)
+    assert keys <= value.keys()
+
+
+def test_eval_by_hand(files):
+    # The model sees the bright right half exactly; the folder's masks are that half.
+    result = json.loads(call("eval {model} --data {data} --limit 1 --json", files).stdout)
+    assert result == {
+        "images": 1,
+        "classes": ["background", "person"],
+        "iou": {"background": 1.0, "person": 1.0},
+        **dict.fromkeys(("miou", "fwiou", "pixel_accuracy", "f1", "boundary_f"), 1.0),
+    }
+
+
+def test_bench_writes_what_was_asked_for(files):
+    result = call("bench {model} --min-seconds 0 -o {tmp}/report --html {tmp}/page.html --markdown {tmp}/table.md", files)
+    assert result.exit_code == 0, result.output
+    folder = files["tmp"]
+    assert json.loads((folder / "report" / "bench.json").read_text())["results"][0]["path"] == str(files["model"])
+    assert (folder / "table.md").read_text() == (folder / "report" / "bench.md").read_text() == result.stdout
+    assert (folder / "page.html").read_text().count("<section>") == 1
+    joined = call("bench {model} --min-seconds 0 --join {tmp}/report/bench.json --html {tmp}/two.html", files)
+    assert joined.exit_code == 0, joined.output
+    assert (folder / "two.html").read_text().count("<section>") == 2
+
+
+def test_bench_of_failures_alone_says_why_and_exits_1(files):
+    result = call("bench {bare} {text} --json", files)
+    assert result.exit_code == 1
+    assert ["error" in row for row in json.loads(result.stdout)["results"]] == [True, True]
+
+
+@pytest.mark.parametrize("name", [None, *sorted(main.commands)])
+def test_help(name):
+    result = CliRunner().invoke(main, [name, "--help"] if name else ["--help"])
+    assert result.exit_code == 0
+    assert "Usage: " in result.stdout
+    assert not name or main.commands[name].help
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_option_says_what_it_is(name):
+    """By help text, or by a name and choices that need none."""
+    plain = {"backend", "batch", "seed", "background", "help"}
+    mute = [p.name for p in main.commands[name].params if getattr(p, "opts", [""])[0].startswith("-") and not p.help]
+    assert set(mute) <= plain
+
+
+SIZES = [
+    ("256x128", (256, 128)),
+    ("8X16", (8, 16)),
+    ("256", None),
+    ("0x8", None),
+    ("-1x8", None),
+    ("axb", None),
+    ("1x2x3", None),
+]
+
+
+@pytest.mark.parametrize(("text", "size"), SIZES)
+def test_sizes_are_height_by_width(text, size):
+    if size:
+        assert Size()(text) == size
+    else:
+        with pytest.raises(Exception, match="height x width"):
+            Size()(text)
+
+
+def test_errors_of_ours_are_lines_and_all_else_keeps_its_traceback(monkeypatch):
+    def raise_(error):
+        def list_models():
+            raise error
+
+        return list_models
+
+    monkeypatch.setattr("edgeseg.report.catalogue.list_models", raise_(EdgesegError("mend it so")))
+    result = call("models")
+    assert (result.exit_code, result.stderr) == (1, "edgeseg: mend it so\n")
+    monkeypatch.setattr("edgeseg.report.catalogue.list_models", raise_(KeyError("ours")))
+    assert isinstance(call("models").exception, KeyError)
+    monkeypatch.setattr("edgeseg.report.catalogue.list_models", raise_(KeyboardInterrupt()))
+    assert call("models").exit_code == 130
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes")
+def test_a_reader_that_leaves_is_no_error():
+    command = f"{sys.executable} -m edgeseg models --json | head -c 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent)
+    assert "Traceback" not in done.stderr
