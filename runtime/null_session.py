@@ -21,7 +21,7 @@ class NullBackend:
         height, width = spec.output_size
         y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
         distance = np.hypot((y[:, None] - 0.6) / 0.45, (x[None] - 0.5) / 0.25)  # 1 on the ellipse
-        self._logits = (12 * (1 - distance)).astype(np.float32)[None, ..., None]
+        self._logits = (16 * (1 - distance)).astype(np.float32)[None, ..., None]
 
     def run(self, tensor: Tensor) -> Tensor:
         return self._logits.copy()

@@ -96,7 +96,7 @@ def guided_filter(guide: Frame, matte: Plane, radius: int, eps: float) -> Plane:
     # a = inverse(covariance + eps) . correlation, by the cofactors of the symmetric 3 x 3 matrix
     c00, c01, c02 = gg * rr - gr * gr, br * gr - bg * rr, bg * gr - br * gg
     c11, c12, c22 = bb * rr - br * br, bg * br - bb * gr, bb * gg - bg * bg
-    scale = 1 / np.maximum(bb * c00 + bg * c01 + br * c02, np.float32(1e-12))
+    scale = 1 / np.maximum(bb * c00 + bg * c01 + br * c02, np.float32(1e-18))
     ab = (c00 * pb + c01 * pg + c02 * pr) * scale
     ag = (c01 * pb + c11 * pg + c12 * pr) * scale
     ar = (c02 * pb + c12 * pg + c22 * pr) * scale
