@@ -137,6 +137,7 @@ def train(
     help="Measured time of each file; 50 runs at the least.",
 )
 @click.option("--warmup", type=click.IntRange(0), default=10, show_default=True, help="Untimed runs of each file before.")
+@click.option("--operators", is_flag=True, help="Also where the time goes, by operator (ONNX files).")
 @click.option("--markdown", type=path_type, metavar="FILE", help="Write the table to FILE too.")
 @click.option("--html", "page", type=path_type, metavar="PAGE", help="Write a page that needs nothing else to PAGE.")
 @click.option("-o", "--out", type=path_type, metavar="DIR", help="Write bench.json, bench.md and bench.html to DIR.")
@@ -150,6 +151,7 @@ def bench(
     threads: int,
     min_seconds: float,
     warmup: int,
+    operators: bool,
     markdown: Path | None,
     page: Path | None,
     out: Path | None,
@@ -164,7 +166,7 @@ def bench(
     from edgeseg.report.bench import Options, find_files, run_bench
     from edgeseg.report.page import read_report, to_html, to_json, to_markdown, write_text
 
-    options = Options(backend, threads, min_seconds, warmup)
+    options = Options(backend, threads, min_seconds, warmup, operators)
     others = [read_report(path) for path in join]
     paths = find_files(files, backend)
     with click.progressbar(length=1000, file=sys.stderr, item_show_func=lambda what: what) as bar:
@@ -180,11 +182,25 @@ def bench(
 
 
 @main.command()
+@click.argument("model", required=False)
+@click.option("--size", type=Size(), help="Input size to count at. [default: the model's]")
 @json_option
-def models(as_json: bool) -> None:
-    """List the trained models that ship and, where torch is installed, the architectures to train."""
-    from edgeseg.report.catalogue import list_models, to_table
+def models(model: str | None, size: tuple[int, int] | None, as_json: bool) -> None:
+    """List the trained models that ship and, where torch is installed, the architectures to train.
 
+    With MODEL (a name or a checkpoint): what each of its layers costs, and what cannot be counted.
+    """
+    from edgeseg.report.catalogue import cost_table, cost_to_json, count_model, list_models, to_table
+
+    if model is not None:
+        cost = count_model(model, size)
+        if as_json:
+            emit_json(cost_to_json(cost))
+        else:
+            click.echo(cost_table(cost))
+        return
+    if size is not None:
+        raise UsageError("--size belongs to one model; name it: edgeseg models MODEL --size HxW")
     rows = list_models()
     if as_json:
         emit_json({"models": rows})
@@ -329,3 +345,113 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{check.verdict:8}{check.name}: {check.detail}")
     if bad:
         raise EdgesegError(f"to be mended: {', '.join(bad)}")
+
+
+@main.command()
+@click.argument("model", default="person")
+@click.option("--int8", is_flag=True, help="Integer arithmetic, in place of float32.")
+@click.option(
+    "--format", "formats", multiple=True, type=click.Choice(["tflite", "onnx"]), help="May be repeated; both if not given."
+)
+@click.option("--size", type=Size(), help="Of the input; the size the model was trained for if not given.")
+@click.option("--calib", metavar="DIR", type=path_type, help="Pictures like your camera's, or a data folder.")
+@click.option("--output", "-o", metavar="DIR", default=".", type=path_type, help="The current folder if not given.")
+@click.option(
+    "--observer",
+    type=click.Choice(["minmax", "percentile", "mse", "entropy"]),
+    default="mse",
+    show_default=True,
+    help="How int8 ranges are found.",
+)
+@click.option(
+    "--min-agreement",
+    type=click.FloatRange(0, 1),
+    default=0.98,
+    show_default=True,
+    help="Share of pixels that must keep their class, or nothing is written.",
+)
+@click.option("--force", is_flag=True, help="Write the files whatever the agreement.")
+@json_option
+def export(
+    model: str,
+    int8: bool,
+    formats: tuple[Any, ...],
+    size: tuple[int, int] | None,
+    calib: Path | None,
+    output: Path,
+    observer: str,
+    min_agreement: float,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write MODEL as TFLite and ONNX files that are proven to agree with it.
+
+    MODEL is a name from `edgeseg models` or a checkpoint. Each file is run on pictures and compared with the network in
+    float, pixel by pixel.
+
+    \b
+    edgeseg export --int8                                    the person model, both formats
+    edgeseg export runs/best.safetensors --int8 --calib my-pictures --format tflite
+    """
+    import dataclasses
+
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError("torch", "export", "exporting") from None
+    from edgeseg.calib import frames
+    from edgeseg.export.files import FORMATS
+    from edgeseg.export.files import export as export_files
+    from edgeseg.models import MODELS
+    from edgeseg.models.checkpoint import load_model
+
+    def say(message: str) -> None:
+        click.echo(message, err=True)
+
+    loaded = load_model(model)
+    if model in MODELS:
+        say(f"warning: {model} is an architecture with fresh weights; its answers mean nothing until it is trained")
+    pictures = frames.from_folder(calib) if calib is not None else frames.from_sample()
+    if pictures.note:
+        say(f"note: {pictures.note}")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on small networks more threads cost more than they bring
+    try:
+        written = export_files(
+            loaded,
+            pictures,
+            output,
+            formats=list(dict.fromkeys(formats)) or FORMATS,
+            int8=int8,
+            size=size,
+            observer=observer,
+            min_agreement=min_agreement,
+            force=force,
+            say=say,
+        )
+    finally:
+        torch.set_num_threads(threads)
+    if as_json:
+        first = written[0].spec
+        rows = [
+            {
+                "path": str(file.path),
+                "format": file.format,
+                "dtype": file.spec.precision,
+                "size_bytes": file.size_bytes,
+                "parity": dataclasses.asdict(file.parity),
+                "ops": file.ops,
+            }
+            for file in written
+        ]
+        emit_json({"model": first.model, "params": first.params, "macs": first.macs, "files": rows})
+        return
+    columns = f"{'agreement':>10} {'mIoU delta':>10} {'SQNR dB':>8} {'kB':>8}  {'int8':>5} {'float':>5} {'transp.':>7} {'quant.':>6}"
+    width = max(len(file.path.name) for file in written)
+    click.echo(f"{'file':{width}} {columns}")
+    for file in written:
+        p, ops = file.parity, file.ops
+        click.echo(
+            f"{file.path.name:{width}} {p.agreement:10.2%} {p.miou_delta:+10.4f} {p.sqnr_db:8.1f} {file.size_bytes / 1e3:8.0f}"
+            f"  {ops['int8']:5} {ops['float']:5} {ops['transpose']:7} {ops['quantize']:6}"
+        )

@@ -1,0 +1,175 @@
+"""From a trained network to files that are proven to agree with it. `edgeseg export` is this and a table."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import fx, nn
+
+from edgeseg.calib.frames import Picture, Pictures
+from edgeseg.errors import ExportError, MissingExtraError
+from edgeseg.export.describe import Format, describe
+from edgeseg.export.metadata import with_spec
+from edgeseg.export.parity import Parity, compare
+from edgeseg.export.quiet import quiet
+from edgeseg.export.rewrites import ChannelsLast, rewrite
+from edgeseg.export.whole import publish, temporary_beside
+from edgeseg.models.checkpoint import Model
+from edgeseg.runtime.session import open_session
+from edgeseg.runtime.tensors import shrink
+from edgeseg.spec import Quantisation, Spec
+
+FORMATS: tuple[Format, ...] = ("tflite", "onnx")
+NEEDED = {"tflite": ("litert_torch", "ai_edge_litert"), "onnx": ("onnx", "onnxscript", "onnxruntime")}
+MIN_AGREEMENT = 0.98
+OBSERVER = "mse"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written."""
+
+    path: Path
+    format: Format
+    spec: Spec
+    size_bytes: int
+    parity: Parity
+    ops: dict[str, int]  # "int8", "float", "transpose", "quantize"
+
+
+def export(
+    model: Model,
+    pictures: Pictures,
+    folder: Path,
+    *,
+    formats: Sequence[Format] = FORMATS,
+    int8: bool = False,
+    size: tuple[int, int] | None = None,
+    observer: str = OBSERVER,
+    min_agreement: float = MIN_AGREEMENT,
+    force: bool = False,
+    say: Callable[[str], None] = lambda message: None,
+) -> list[Exported]:
+    """Write `model` to `folder` in every one of `formats`, each as <model>-<H>x<W>-<precision>.<format>.
+
+    size           (height, width); the one that the model was trained for if not given
+    observer       a key of `edgeseg.calib.observers.OBSERVERS`, for int8
+    min_agreement  share of pixels that must get the same class as from the network in float
+    force          write the files even so
+    say            told what is going on
+
+    No file has its name before all of them are proven. Raises ShapeError, ExportError (a network that cannot be lowered, or
+    that does not agree), OutputError, MissingExtraError.
+    """
+    size = size or model.card.size
+    _require(formats, int8)
+    model.network.check_size(size)
+    _check_weights(model)
+    name = f"{model.card.name or model.card.architecture}-{size[0]}x{size[1]}-{'int8' if int8 else 'float32'}"
+    done: list[tuple[Path, Exported]] = []
+    with ExitStack() as stack:
+        drafts = [(stack.enter_context(temporary_beside(folder / f"{name}.{f}")), folder / f"{name}.{f}", f) for f in formats]
+        for draft, path, format in drafts:
+            say(f"{path.name}: measuring ranges on {len(pictures.calibration)} pictures" if int8 else f"{path.name}: lowering")
+            graph = quantised(model.network, pictures.calibration, size, format, observer) if int8 else None
+            spec = _write(draft, model, size, format, graph)
+            say(f"{path.name}: comparing with the network on {len(pictures.parity)} pictures")
+            parity = compare(open_session(draft), model.network, pictures.parity)
+            _judge(parity, path, min_agreement, force)
+            done.append((draft, Exported(path, format, spec, draft.stat().st_size, parity, _count_ops(draft, format))))
+        for draft, exported in done:
+            publish(draft, exported.path)
+    return [exported for _, exported in done]
+
+
+def _require(formats: Sequence[Format], int8: bool) -> None:
+    for package in (*(p for format in formats for p in NEEDED[format]), *(["torchao"] if int8 else [])):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package.replace("_", "-"), "export", "exporting")
+
+
+def _check_weights(model: Model) -> None:
+    broken = [name for name, value in model.network.state_dict().items() if not torch.isfinite(value.float()).all()]
+    if broken:
+        raise ExportError(f"the network has NaN or infinite weights, first in {broken[0]}; export an earlier checkpoint")
+
+
+@torch.no_grad()
+def quantised(
+    network: nn.Module, pictures: Sequence[Picture], size: tuple[int, int], format: Format, observer: str = OBSERVER
+) -> fx.GraphModule:
+    """`network` rewritten for `format`, with the int8 ranges that its tensors take on `pictures`."""
+    with quiet():
+        from edgeseg.calib.observers import OBSERVERS
+        from edgeseg.compress import quantize
+
+        rewritten = rewrite(network)
+        if format == "tflite":
+            rewritten = ChannelsLast(rewritten)
+        prepared = quantize.prepare(rewritten, size, OBSERVERS[observer], channels_last=format == "tflite")
+        for picture in pictures:
+            image = image_of(picture, size)
+            prepared(image if format == "tflite" else image.permute(0, 3, 1, 2))
+        return quantize.convert(prepared)
+
+
+def image_of(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
+    """(1, h, w, 3) float32 RGB in 0..1, shrunk as the runtime shrinks a frame."""
+    rgb = cv2.cvtColor(shrink(picture.frame, size), cv2.COLOR_BGR2RGB)
+    return torch.from_numpy(rgb.astype(np.float32)[None] / 255)
+
+
+def _write(path: Path, model: Model, size: tuple[int, int], format: Format, graph: fx.GraphModule | None) -> Spec:
+    """Write a complete model file, Spec included, to `path`."""
+    data = _tflite(model.network, size, graph) if format == "tflite" else _onnx(model.network, size, graph)
+    spec = describe(model, size, format, None if graph is None else _ends(graph, format))
+    path.write_bytes(with_spec(data, spec))
+    return spec
+
+
+def _tflite(network: nn.Module, size: tuple[int, int], graph: fx.GraphModule | None) -> bytes:
+    from edgeseg.export.to_tflite import to_tflite
+
+    return to_tflite(graph or ChannelsLast(rewrite(network)).eval(), size, int8=graph is not None)
+
+
+def _onnx(network: nn.Module, size: tuple[int, int], graph: fx.GraphModule | None) -> bytes:
+    from edgeseg.export.to_onnx import to_onnx, to_onnx_int8
+
+    model = to_onnx(rewrite(network), size) if graph is None else to_onnx_int8(graph, size)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _ends(graph: fx.GraphModule, format: Format) -> tuple[Quantisation, Quantisation]:
+    """Quantisation of image and logits; ONNX files hold the same values as uint8."""
+    from edgeseg.compress.quantize import ends
+
+    moved = 128 if format == "onnx" else 0
+    image, logits = ends(graph)
+    return Quantisation(image[0], image[1] + moved), Quantisation(logits[0], logits[1] + moved)
+
+
+def _judge(parity: Parity, path: Path, min_agreement: float, force: bool) -> None:
+    if math.isnan(parity.sqnr_db) or not (parity.agreement >= min_agreement or force):
+        raise ExportError(
+            f"{path.name} gives {parity.agreement:.2%} of {parity.images} pictures' pixels the class that the network gives, less "
+            f"than {min_agreement:.2%}; use better pictures (--calib), or accept it with --min-agreement or --force"
+        )
+
+
+def _count_ops(path: Path, format: Format) -> dict[str, int]:
+    if format == "onnx":
+        from edgeseg.export import onnx_ops
+
+        return onnx_ops.count_ops(onnx_ops.optimised(path))
+    from edgeseg.export import tflite_file
+
+    return tflite_file.count_ops(path.read_bytes())

@@ -1,0 +1,184 @@
+"""Exact rewrites of a trained network before it is exported: the same function in operators that run in int8 everywhere.
+
+No runtime has an int8 batch norm, ONNX Runtime has no int8 transposed convolution, and LiteRT cannot lower every one of
+them. So batch norms are folded into convolutions, and a transposed convolution that enlarges s times becomes an ordinary
+one to s*s times the channels, followed by a pixel shuffle.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from edgeseg.errors import ExportError
+from edgeseg.models.enet import Initial
+
+
+def rewrite(network: nn.Module) -> nn.Module:
+    """A copy of `network` in evaluation mode that gives the same logits; the network itself is left alone."""
+    rewritten = copy.deepcopy(network).eval()
+    for path, module in list(rewritten.named_modules()):
+        if isinstance(module, nn.Sequential):
+            rewritten = _replace(rewritten, path, fold_sequential(module))
+        elif isinstance(module, Initial):
+            rewritten = _replace(rewritten, path, FoldedInitial(module))
+    for path, module in list(rewritten.named_modules()):
+        if isinstance(module, nn.ConvTranspose2d) and is_subpixel(module):
+            rewritten = _replace(rewritten, path, SubpixelConv(module))
+        elif isinstance(module, nn.BatchNorm2d):
+            rewritten = _replace(rewritten, path, affine_convolution(module))
+    for parameter in rewritten.parameters():
+        parameter.requires_grad_(False)
+    return rewritten
+
+
+def _replace(root: nn.Module, path: str, module: nn.Module) -> nn.Module:
+    if not path:
+        return module
+    parent, _, name = path.rpartition(".")
+    setattr(root.get_submodule(parent), name, module)
+    return root
+
+
+class ChannelsLast(nn.Module):
+    """`network` on (n, h, w, 3), giving (n, h', w', c)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.network(image.permute(0, 3, 1, 2))
+        return logits.permute(0, 2, 3, 1)
+
+
+def fold_sequential(layers: nn.Sequential) -> nn.Sequential:
+    """`layers` without dropout, and with every batch norm that follows a convolution folded into it."""
+    out: list[nn.Module] = []
+    for layer in layers:
+        before = out[-1] if out else None
+        if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d | nn.ConvTranspose2d):
+            out[-1] = _fold(before, layer)
+        elif not isinstance(layer, nn.Dropout | nn.Dropout2d | nn.Identity):
+            out.append(layer)
+    return nn.Sequential(*out)
+
+
+def _fold(conv: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> nn.Module:
+    if isinstance(conv, nn.ConvTranspose2d) and conv.groups > 1:
+        raise ExportError("a batch norm after a grouped transposed convolution cannot be folded; use groups=1")
+    folded: nn.Module = fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))  # type: ignore[type-var]
+    return folded
+
+
+def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Of an evaluating batch norm, per channel: out = x * scale + shift."""
+    mean, variance = norm.running_mean, norm.running_var
+    if mean is None or variance is None:
+        raise ExportError("a batch norm without running statistics cannot be exported; train with track_running_stats=True")
+    scale = torch.rsqrt(variance + norm.eps)
+    shift = -mean * scale
+    if norm.affine:
+        scale = scale * norm.weight
+        shift = shift * norm.weight + norm.bias
+    return scale.detach(), shift.detach()
+
+
+def affine_convolution(norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """A batch norm that no convolution precedes, as a depthwise 1x1 convolution: that has an int8 kernel."""
+    scale, shift = _scale_and_shift(norm)
+    conv = nn.Conv2d(norm.num_features, norm.num_features, 1, groups=norm.num_features)
+    conv.weight.data = scale[:, None, None, None].clone()
+    conv.bias = nn.Parameter(shift.clone())
+    return conv.eval()
+
+
+class FoldedInitial(nn.Module):
+    """ENet's first layer with its batch norm folded: into the convolution, and for the pooled image a depthwise 1x1."""
+
+    def __init__(self, initial: Initial) -> None:
+        super().__init__()
+        scale, shift = _scale_and_shift(initial.bn)
+        c = initial.conv.out_channels
+        self.conv = copy.deepcopy(initial.conv)
+        self.conv.weight.data = initial.conv.weight.detach() * scale[:c, None, None, None]
+        self.conv.bias = nn.Parameter(shift[:c].clone())
+        self.pool = initial.pool
+        image = nn.BatchNorm2d(initial.bn.num_features - c, affine=False)
+        self.norm = affine_convolution(image)
+        self.norm.weight.data = scale[c:, None, None, None].clone()
+        self.norm.bias = nn.Parameter(shift[c:].clone())
+        self.act = initial.act
+
+    def forward(self, image: Tensor) -> Tensor:
+        out: Tensor = self.act(torch.cat([self.conv(image), self.norm(self.pool(image))], 1))
+        return out
+
+
+def is_subpixel(conv: nn.ConvTranspose2d) -> bool:
+    """Whether `conv` enlarges exactly `stride` times, so that a `SubpixelConv` can stand for it."""
+    return (
+        conv.groups == 1
+        and conv.stride[0] == conv.stride[1] > 1
+        and all(
+            isinstance(padding, int) and d == 1 and k + extra - 2 * padding == s
+            for k, s, padding, extra, d in zip(
+                conv.kernel_size, conv.stride, conv.padding, conv.output_padding, conv.dilation, strict=True
+            )
+        )
+    )
+
+
+class SubpixelConv(nn.Module):
+    """A transposed convolution as one convolution and a pixel shuffle (Shi et al. 2016, arXiv 1609.07009).
+
+    Row o of a transposed convolution is the sum over k of x[i] * w[k] with o = s*i - p + k. Written for o = s*j + phase and
+    i = j + d that is k = phase + p - s*d: each of the s phases is an ordinary convolution over a few offsets d, and
+    the phases of both axes become channels. Kernel 2 stride 2 needs d = 0 only, a 1x1; kernel 3 (padding 1, output
+    padding 1) d in 0..1, a 2x2 padded right and below; kernel 4 (padding 1) d in -1..1, a 3x3.
+
+    x (n, c_in, h, w) -> (n, c_out, s*h, s*w)
+    """
+
+    def __init__(self, transposed: nn.ConvTranspose2d) -> None:
+        super().__init__()
+        s = transposed.stride[0]
+        c_in, c_out = transposed.in_channels, transposed.out_channels
+        offsets = [_offsets(k, s, p) for k, p in zip(transposed.kernel_size, _ints(transposed.padding), strict=True)]
+        (top, bottom), (left, right) = offsets
+        height, width = bottom - top + 1, right - left + 1
+        weight = torch.zeros(c_out, s, s, c_in, height, width)
+        source = transposed.weight.detach()  # (c_in, c_out, k, k)
+        p_y, p_x = _ints(transposed.padding)
+        for phase_y in range(s):
+            for phase_x in range(s):
+                for dy in range(top, bottom + 1):
+                    for dx in range(left, right + 1):
+                        ky, kx = phase_y + p_y - s * dy, phase_x + p_x - s * dx
+                        if 0 <= ky < transposed.kernel_size[0] and 0 <= kx < transposed.kernel_size[1]:
+                            weight[:, phase_y, phase_x, :, dy - top, dx - left] = source[:, :, ky, kx].T
+        symmetric = -top == bottom and -left == right
+        self.pad: nn.Module = nn.Identity() if symmetric else nn.ZeroPad2d((-left, right, -top, bottom))
+        self.conv = nn.Conv2d(c_in, c_out * s * s, (height, width), padding=(bottom, right) if symmetric else 0)
+        self.conv.weight.data = weight.reshape(c_out * s * s, c_in, height, width)
+        bias = transposed.bias.detach() if transposed.bias is not None else torch.zeros(c_out)
+        self.conv.bias = nn.Parameter(bias.repeat_interleave(s * s))
+        self.shuffle = nn.PixelShuffle(s)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.shuffle(self.conv(self.pad(x)))
+        return out
+
+
+def _offsets(kernel: int, stride: int, padding: int) -> tuple[int, int]:
+    """Least and greatest d for which some phase has a tap k = phase + padding - stride * d in 0..kernel-1."""
+    taps = [d for d in range(-kernel, kernel + 1) for phase in range(stride) if 0 <= phase + padding - stride * d < kernel]
+    return min(taps), max(taps)
+
+
+def _ints(padding: Any) -> tuple[int, int]:
+    return int(padding[0]), int(padding[1])
