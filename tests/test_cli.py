@@ -60,6 +60,9 @@ REFUSED = [
     ("eval", 2, "Missing argument"),
     ("eval {model}", 2, "Missing option '--data'"),
     ("eval {model} --data {data} --limit 0", 2, "x>=1"),
+    ("models --size 64x64", 1, "edgeseg models MODEL"),
+    ("models enet --size 60x64", 1, "use --size 64x64"),
+    ("models nobody", 1, "no model"),
     ("models --nonsense", 2, "No such option"),
     ("train enet", 2, "Missing option '--data'"),
     ("train enet --data {data} --size 250", 2, "height x width"),
@@ -67,6 +70,9 @@ REFUSED = [
     ("segment {picture}", 2, "Missing option"),
     ("segment {picture} -o {tmp} --threads 0", 2, "x>=1"),
     ("blur --strength 2", 2, "0<=x<=1"),
+    ("export --format pb", 2, "'pb' is not one of"),
+    ("export --size 250", 2, "height x width"),
+    ("export --min-agreement 2", 2, "0<=x<=1"),
     ("doctor surplus", 2, "unexpected extra argument"),
     # what a user can mend: exit status 1, one line
     ("bench {tmp}/no.onnx", 1, "does not exist"),
@@ -84,6 +90,8 @@ REFUSED = [
     ("eval {model} --data {data} --backend litert", 1, "use ort"),
     ("train enet --data {tmp}", 1, "images"),
     ("train nobody --data {data}", 1, "nobody"),
+    ("export nobody", 1, "nobody"),
+    ("export {text}", 1, "not a readable safetensors checkpoint"),
     ("segment {picture} -o {tmp} --model nobody", 1, "nobody"),
     ("segment {tmp}/no.png -o {tmp} --model {model}", 1, "no.png"),
     ("segment {picture} -o {tmp} --model {text}", 1, "neither a TFLite nor an ONNX model"),
@@ -107,7 +115,9 @@ DONE = [
     ("bench {model} --min-seconds 0", "| model.onnx | ort "),
     ("bench {model} {bare} --min-seconds 0", "- failed: "),
     ("eval {model} --data {data}", "IoU person      1.0000"),
+    ("bench {model} --min-seconds 0 --operators", "1 x Conv (float)"),
     ("models", "enet"),
+    ("models enet --size 64x64", "Not counted: "),
     ("segment {picture} -o {tmp} --model {model}", "1 segmented"),
 ]
 
@@ -123,6 +133,7 @@ JSON = [
     ("bench {model} --min-seconds 0 --json", {"device", "results"}),
     ("eval {model} --data {data} --json", {"images", "classes", "iou", "miou", "fwiou", "pixel_accuracy", "f1", "boundary_f"}),
     ("models --json", {"models"}),
+    ("models enet --size 64x64 --json", {"params", "macs", "flops", "layers", "uncounted"}),
     ("segment {picture} -o {tmp} --model {model} --json", {"files"}),
     ("doctor --json", {"checks"}),
 ]

@@ -18,6 +18,7 @@ else:
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"edgeseg": "edgeseg", "export": "edgeseg.export", "runtime": "edgeseg.runtime", "calib": "edgeseg.calib"}
 MAX_LINES = 400
+LONGER = {"edgeseg/cli.py": 700}  # the ten commands in one place; their bodies only call
 
 # area -> areas it may import besides itself. An entry with a dot is one module of an area.
 ARROWS = {
@@ -51,14 +52,14 @@ THIRD = {
         *("torchao", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
         *("flatbuffers", "ml_dtypes", "cv2", "google"),  # google.protobuf is what onnx is made of
     },
-    "report": {"torch", "numpy", "cv2"},
-    "cli": {"click"},
+    "report": {"torch", "numpy", "cv2", "onnxruntime"},
+    "cli": {"click", "torch"},
 }
 # In these areas the packages that a device may lack are imported in the function that needs them, never at the top.
 LATE = {
     "cli": {"numpy", "cv2", "torch", "onnx", "onnxruntime", "av"},
     "runtime": {"av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam"},
-    "report": {"torch"},
+    "report": {"torch", "onnxruntime"},
     "calib": {"matplotlib"},
     "train.metrics": {"torch"},
     "train.data": {"torch"},
@@ -164,7 +165,7 @@ FORBIDDEN = [
     ("assets", "import numpy"),
     ("cli", "import numpy as np"),
     ("cli", "import cv2"),
-    ("cli", "def f():\n    import torch"),
+    ("cli", "import torch"),
     ("calib.frames", "from export import parity"),
     ("calib.frames", "from . import observers"),
     ("helpers.strings", ""),
@@ -178,6 +179,7 @@ ALLOWED = [
     ("report.cost", "import torch"),
     ("report.catalogue", "def f():\n    import torch"),
     ("assets", "from edgeseg.errors import ModelError"),
+    ("cli", "import click\ndef f():\n    import torch"),
     ("cli", "import click\nfrom edgeseg import __version__\ndef f():\n    from edgeseg.export.parity import x"),
     ("models.enet", "from __future__ import annotations\nimport math, torch"),
 ]
@@ -239,7 +241,9 @@ def test_export_does_not_shadow_onnx():
 def test_no_file_is_too_long():
     folders = [*FOLDERS, "tests", "benchmarks", "scripts"]
     lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for f in folders for p in (ROOT / f).rglob("*.py")}
-    assert {str(p.relative_to(ROOT)): n for p, n in lengths.items() if n > MAX_LINES} == {}
+    assert len(lengths) > 50
+    names = {p.relative_to(ROOT).as_posix(): n for p, n in lengths.items()}
+    assert {name: n for name, n in names.items() if n > LONGER.get(name, MAX_LINES)} == {}
 
 
 HEAVY = ("torch", "numpy", "cv2", "onnxruntime", "ai_edge_litert", "av")

@@ -14,6 +14,7 @@ from edgeseg.errors import EdgesegError, ModelError, UsageError
 from edgeseg.report.compare import speedup
 from edgeseg.report.device import describe_device, temperature_c
 from edgeseg.report.latency import ROUND, Timing, measure, noise
+from edgeseg.report.operators import profile_operators
 from edgeseg.report.page import SCHEMA
 from edgeseg.report.probe import probe
 from edgeseg.runtime.backends import BackendName, litert, ort
@@ -36,6 +37,7 @@ class Options:
     threads: int = 1
     min_seconds: float = 2.0
     warmup: int = 10
+    operators: bool = False  # profile the files that can be, too
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.warmup < 0 or self.min_seconds < 0:
@@ -69,6 +71,7 @@ def run_bench(paths: Sequence[Path], options: Options, on_progress: Progress | N
     stages_ms   medians of `prepare` (720p frame to tensor) and `decode` (output to matte or class ids), which every frame
                 pays besides
     speedup     against the float file of the same model, size and format, or else the first float file, where there is one
+    operators   with `Options.operators`: where the time goes (`operators.py`), None where the backend cannot tell
     error       the reason, in place of all figures, for a file that failed
     """
 
@@ -106,6 +109,9 @@ def run_bench(paths: Sequence[Path], options: Options, on_progress: Progress | N
         rows[i]["latency_ms"] = timing.percentiles() | rows[i]["latency_ms"]
         rows[i] |= {"runs": timing.runs, "rounds": len(timing.rounds), "warmup": options.warmup}
         rows[i]["stages_ms"] = _stages(session)
+        if options.operators:
+            tell("operators", 0.0)
+            rows[i]["operators"] = profile_operators(session, options.threads)
     _compare(rows, measured)
     return {
         "schema": SCHEMA,

@@ -37,6 +37,8 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "p90 ms": _ms("p90"),
     "p99 ms": _ms("p99"),
     "cold ms": _ms("cold"),
+    "prepare ms": lambda row: f"{row['stages_ms']['prepare']:.2f}",
+    "decode ms": lambda row: f"{row['stages_ms']['decode']:.2f}",
     "against float": lambda row: row.get("speedup", {}).get("verdict", ""),
     "runs": lambda row: str(row["runs"]),
     "MMAC": lambda row: _mega(row["macs"]),
@@ -47,7 +49,8 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
 
 NOTES = """\
 Latency is that of inference alone, after {warmup} warm-up runs, over rounds in which the files take turns; cold is opening and
-the first inference in a fresh process; peak is the whole process. "Against float" is how many times faster than
+the first inference in a fresh process; prepare is from a 720p frame to the input tensor, decode from the output to a matte or
+class ids; peak is the memory of the whole process. "Against float" is how many times faster than
 the float file of its own format (else the first): the ratio of medians within rounds with its 95 % bootstrap interval, "no
 difference" where that comes within 2 % of 1. FLOPs = 2 x MACs."""
 
@@ -60,6 +63,7 @@ def to_markdown(report: Report) -> str:
     if good:
         parts.append(_table(good))
         parts.append(NOTES.format(**report["measured"]))
+        parts += [_operators(row) for row in good if "operators" in row]
     if bad:
         parts.append("\n".join(f"- failed: `{row['path']}`: {row['error']}" for row in bad))
     return "\n\n".join(parts) + "\n"
@@ -129,6 +133,16 @@ def _table(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _operators(row: Row) -> str:
+    name = Path(row["path"]).name
+    if row["operators"] is None:
+        return f"{name}: {row['backend']} does not tell the time of its operators."
+    lines = [f"{r['share']:6.1%}  {r['ms']:8.3f} ms  {r['nodes']:4d} x {r['op']} ({r['dtype']})" for r in row["operators"]]
+    return "\n".join(
+        [f"{name}, by operator as optimised, while profiled (slower than above):", "", *(f"    {x}" for x in lines)]
+    )
+
+
 def _section(report: Report, longest: float) -> str:
     escape = html.escape
     good = [row for row in report["results"] if "error" not in row]
@@ -144,6 +158,7 @@ def _section(report: Report, longest: float) -> str:
         )
         parts.append(f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>")
         parts.append(f"<p>{escape(NOTES.format(**report['measured']))}</p>")
+        parts += [f"<pre>{escape(_operators(row))}</pre>" for row in good if "operators" in row]
     for row in report["results"]:
         if "error" in row:
             parts.append(f"<p class=failed>failed: <code>{escape(row['path'])}</code>: {escape(row['error'])}</p>")

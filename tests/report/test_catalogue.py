@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from edgeseg import assets
+from edgeseg.errors import ModelError, ShapeError
 from edgeseg.report import catalogue
 
 ASSET = assets.Asset(
@@ -49,3 +50,21 @@ def test_architectures_are_counted(monkeypatch):
     # ENet with one channel in place of 19: 18 x (16 x 4 weights and a bias) fewer than 363,618 (test_cost).
     assert rows["enet"]["params"] == 363_618 - 18 * 65
     assert "untrained" in catalogue.to_table([rows["enet"]])
+
+
+def test_layers_of_one_model():
+    cost = catalogue.count_model("enet", (64, 64))
+    # The head: 32x32 pixels, 16 channels, a 2x2 kernel, one channel of logits.
+    assert [line.split() for line in catalogue.cost_table(cost).splitlines() if line.startswith("head")] == [
+        ["head", "ConvTranspose2d", "65", "0.066"]
+    ]
+    assert "Not counted: " in catalogue.cost_table(cost)
+    as_json = catalogue.cost_to_json(cost)
+    assert (as_json["flops"], as_json["size_hw"]) == (2 * cost.macs, [64, 64])
+    assert sum(layer["macs"] for layer in as_json["layers"]) == cost.macs
+
+
+@pytest.mark.parametrize(("name", "size", "error"), [("nobody", None, ModelError), ("enet", (60, 64), ShapeError)])
+def test_models_that_cannot_be_counted(name, size, error):
+    with pytest.raises(error, match=r"nobody|--size 64x64"):
+        catalogue.count_model(name, size)
