@@ -7,9 +7,10 @@ All work at full size is in bytes and in place; what is in float is small.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from edgeseg.runtime.arrays import Alpha, Frame
 from edgeseg.runtime.tensors import shrink
@@ -44,20 +45,19 @@ def masked_blur(frame: Frame, alpha: Alpha, sigma: float, guard: float) -> Frame
     wide = cv2.resize(coarse / coarse[..., 3:], (width, height), interpolation=cv2.INTER_LINEAR)
     near = cv2.addWeighted(_gaussian(planes, sigma), 1, wide, THIN, 0)
     *colours, total = cv2.split(near)
-    blurred: Frame = cv2.merge([cv2.divide(plane, total, dtype=cv2.CV_8U) for plane in colours])
-    return blurred
+    return cv2.merge([cv2.divide(plane, total, dtype=cv2.CV_8U) for plane in colours])  # type: ignore[return-value]
 
 
 _ROOM_WEIGHT = (1 - np.arange(256, dtype=np.float32) * np.float32(2 / 255)).clip(0)
 
 
-def _gaussian(plane: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
+def _gaussian(plane: Any, sigma: float) -> Any:
     """Three box filters in place of a Gaussian above a few pixels: the same to 3 %, at a cost that sigma does not change."""
     if sigma < 3:
-        return cv2.GaussianBlur(plane, (0, 0), sigma)  # type: ignore[return-value]
+        return cv2.GaussianBlur(plane, (0, 0), sigma)
     width = 2 * round((np.sqrt(4 * sigma * sigma + 1) - 1) / 2) + 1  # three boxes of this width have this sigma
     for _ in range(3):
-        plane = cv2.blur(plane, (width, width))  # type: ignore[assignment]
+        plane = cv2.blur(plane, (width, width))
     return plane
 
 

@@ -8,6 +8,8 @@ in bytes, at full size.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +67,7 @@ def enlarge(matte: Matte, size: tuple[int, int]) -> Plane:
     """`matte` at `size` (height, width) by cubic interpolation, which keeps slanted edges free of stairs."""
     if matte.shape == size:
         return matte
-    return np.clip(cv2.resize(matte, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), 0, 1)  # type: ignore[return-value]
+    return np.clip(cv2.resize(matte, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
 def guided_filter(guide: Frame, matte: Plane, radius: int, eps: float) -> Plane:
@@ -81,14 +83,15 @@ def guided_filter(guide: Frame, matte: Plane, radius: int, eps: float) -> Plane:
     window = (2 * max(1, radius // 2) + 1,) * 2
     colour = cv2.resize(guide, half, interpolation=cv2.INTER_LINEAR)
     p = cv2.resize(matte, half, interpolation=cv2.INTER_LINEAR)
+
+    def mean(plane: Any) -> Any:
+        return cv2.blur(plane, window, borderType=cv2.BORDER_REFLECT)
+
+    def covariance(x: Any, y: Any, mean_x: Any, mean_y: Any) -> Any:
+        return mean(x * y) - mean_x * mean_y
+
     c = [plane.astype(np.float32) * np.float32(1 / 255) for plane in cv2.split(colour)]
-    m = [cv2.blur(plane, window, borderType=cv2.BORDER_REFLECT) for plane in c]
-    mp = cv2.blur(p, window, borderType=cv2.BORDER_REFLECT)
-
-    def covariance(x: Plane, y: Plane, mean_x: Plane, mean_y: Plane) -> Plane:
-        product: Plane = cv2.blur(x * y, window, borderType=cv2.BORDER_REFLECT) - mean_x * mean_y
-        return product
-
+    m, mp = [mean(plane) for plane in c], mean(p)
     e = np.float32(eps)
     bb, gg, rr = (covariance(c[i], c[i], m[i], m[i]) + e for i in range(3))
     bg, br, gr = (covariance(c[i], c[j], m[i], m[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
@@ -103,9 +106,8 @@ def guided_filter(guide: Frame, matte: Plane, radius: int, eps: float) -> Plane:
     constant = mp - ab * m[0] - ag * m[1] - ar * m[2]
     q: Plane = np.zeros((height, width), np.float32)
     for coefficient, plane in zip((ab, ag, ar), cv2.split(guide), strict=True):
-        smooth = cv2.blur(coefficient, window, borderType=cv2.BORDER_REFLECT)
-        q += cv2.multiply(cv2.resize(smooth, (width, height)), plane, scale=1 / 255, dtype=cv2.CV_32F)
-    q += cv2.resize(cv2.blur(constant, window, borderType=cv2.BORDER_REFLECT), (width, height))
+        q += cv2.multiply(cv2.resize(mean(coefficient), (width, height)), plane, scale=1 / 255, dtype=cv2.CV_32F)
+    q += cv2.resize(mean(constant), (width, height))
     return q
 
 

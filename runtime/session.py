@@ -100,14 +100,16 @@ class Session:
             return matte
         output = self.decode(tensor)
         if self.spec.output == "class_ids":
-            return (output[..., 0] == person).astype(np.float32)
+            chosen: Matte = (output[..., 0] == person).astype(np.float32)
+            return chosen
         if output.shape[2] == 1:  # the one channel is that of classes[1]
             one = output[..., 0] if self.spec.output == "probability" else tensors.sigmoid(output[..., 0])
             return one if person == 1 else 1 - one
         if self.spec.output == "probability":
             return output[..., person]
         output = np.exp(output - output.max(axis=2, keepdims=True))
-        return output[..., person] / output.sum(axis=2)  # type: ignore[no-any-return]
+        share: Matte = output[..., person] / output.sum(axis=2)
+        return share
 
 
 def _byte_matte(spec: Spec) -> Matte | None:
