@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeseg import __version__, assets
 from edgeseg.runtime.backends import litert, ort
-from edgeseg.runtime.window import has_cv_window
+from edgeseg.runtime.window import has_cv_window, has_screen
 
 Verdict = Literal["ok", "missing", "bad"]
 
@@ -118,7 +118,10 @@ def _video() -> list[Check]:
     checks.append(Check("virtual camera package", "ok" if vcam else "missing", detail))
     tk = importlib.util.find_spec("_tkinter") is not None
     window = "OpenCV" if has_cv_window() else "Tk" if tk else None
-    detail = f"by {window}" if window else "none; apt install python3-tk, or write files with --output"
+    if window and not has_screen():
+        window, detail = None, "this session has no screen; write files with --output"
+    else:
+        detail = f"by {window}" if window else "none; apt install python3-tk, or write files with --output"
     checks.append(Check("window", "ok" if window else "missing", detail))
     return checks
 

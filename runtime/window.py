@@ -24,7 +24,7 @@ HELP = "write to a file with --output FILE.mp4, install Tk (apt install python3-
 
 def open_window() -> CvWindow | TkWindow:
     """The first kind of window that works here, unopened. OutputError where there is none, with what to do."""
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if not has_screen():
         raise OutputError("there is no screen to open a window on; write to a file with --output FILE.mp4")
     if has_cv_window():
         return CvWindow()
@@ -33,7 +33,13 @@ def open_window() -> CvWindow | TkWindow:
     raise OutputError(f"neither OpenCV nor Python can open a window here; {HELP}")
 
 
+def has_screen() -> bool:
+    """Whether this session has a screen to open a window on (over ssh it has none)."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def has_cv_window() -> bool:
+    """Whether this build of OpenCV can open windows; the headless one cannot."""
     lines = [line for line in cv2.getBuildInformation().splitlines() if "GUI:" in line]
     return bool(lines) and "NONE" not in lines[0]
 
