@@ -43,7 +43,7 @@ def open_background(what: str | Path, strength: float = 0.5) -> Background:
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
             raise UsageError(f"background {text!r} is not a colour; write #rrggbb, as in #00b140")
         red, green, blue = bytes.fromhex(text[1:])
-        return Colour((blue, green, red))
+        return Picture(np.full((1, 1, 3), (blue, green, red), np.uint8))
     path = Path(what)
     if not path.is_file():
         raise DataError(f"background {text!r} is not blur, a colour (#rrggbb) or a file; give one of these")
@@ -67,31 +67,16 @@ class Blurred:
         # As small as still leaves the blur two pixels wide: enlarged again, it shows no grid.
         step = 2 ** max(0, min(4, int(math.log2(max(1.0, sigma / 2)))))
         size = max(1, height // step), max(1, width // step)
-        small_alpha = cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_AREA)
-        small = masked_blur(shrink(frame, size), small_alpha, sigma / step, GUARD * short / step)  # type: ignore[arg-type]
+        small_alpha = shrink(alpha, size)
+        small = masked_blur(shrink(frame, size), small_alpha, sigma / step, GUARD * short / step)
         cv2.resize(small, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
 
     def close(self) -> None:
         pass
 
 
-class Colour:
-    """One colour, blue-green-red."""
-
-    replaces = True
-
-    def __init__(self, bgr: tuple[int, int, int]) -> None:
-        self._bgr = bgr
-
-    def draw(self, frame: Frame, alpha: Alpha, time_s: float, out: Frame) -> None:
-        out[:] = self._bgr
-
-    def close(self) -> None:
-        pass
-
-
 class Picture:
-    """A picture, cut to the frame's aspect ratio."""
+    """A picture, cut to the frame's aspect ratio. One pixel is a picture, too: a colour."""
 
     replaces = True
 

@@ -65,8 +65,8 @@ def clean_room(frame: Frame, alpha: Alpha) -> Frame:
     """An estimate of the room behind the person's edge, (h/8, w/8, 3) uint8, for `blend`."""
     height, width = frame.shape[:2]
     size = max(1, height // ROOM_STEP), max(1, width // ROOM_STEP)
-    small_alpha = cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_AREA)
-    return masked_blur(shrink(frame, size), small_alpha, 2.0, 1)  # type: ignore[arg-type]
+    small_alpha = shrink(alpha, size)
+    return masked_blur(shrink(frame, size), small_alpha, 2.0, 1)
 
 
 def blend(frame: Frame, alpha: Alpha, out: Frame, room: Frame | None = None) -> None:

@@ -119,7 +119,7 @@ class Smoother:
     keep  how much of the past is kept where nothing moves, 0 (off) .. 1 (frozen)
     """
 
-    def __init__(self, keep: float = 0.7, motion: float = 0.06) -> None:
+    def __init__(self, keep: float = 0.7, motion: float = 0.03) -> None:
         self._keep = np.float32(keep)
         self._motion = np.float32(motion)  # luma difference, of 1, that counts as full motion
         self.reset()

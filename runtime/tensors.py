@@ -19,7 +19,7 @@ _INT8_OF_BYTE = (np.arange(256, dtype=np.uint8) ^ 0x80).view(np.int8)
 
 
 def shrink(frame: Frame, size: tuple[int, int]) -> Frame:
-    """Stretch `frame` to `size` (height, width) without aliasing, cheaply: halve while possible, then interpolate.
+    """Stretch `frame` (or an alpha) to `size` (height, width) without aliasing, cheaply: halve while one can, then interpolate.
 
     Halving is an exact 2 x 2 mean; an area average of the whole ratio costs several times as much.
     """

@@ -19,9 +19,12 @@ def test_a_real_clip_keeps_its_size_its_times_and_its_person(tmp_path: Path) -> 
     clip = min(CLIPS, key=lambda path: path.stat().st_size)
     with open_source(clip) as source:
         before = list(source)
-    with Blur(NullSession(), strength=1.0) as blur, open_source(clip) as source:
-        with VideoSink(tmp_path / "out.mp4", source.size_hw, source.fps, sound_of=clip) as sink:
-            report = run(source, blur, sink)
+    with (
+        Blur(NullSession(), strength=1.0) as blur,
+        open_source(clip) as source,
+        VideoSink(tmp_path / "out.mp4", source.size_hw, source.fps, sound_of=clip) as sink,
+    ):
+        report = run(source, blur, sink)
     with open_source(tmp_path / "out.mp4") as result:
         after = list(result)
     assert report.frames == len(after) == len(before)
