@@ -20,9 +20,9 @@ from edgeseg.runtime.tensors import shrink
 Plane = npt.NDArray[np.float32]
 
 LONG_SIDE, SHORT_SIDE = 320, 180  # of the plane
-RADIUS = 5  # of the guided filter, in pixels of the plane: somewhat more than one pixel of a 64 x 64 matte covers
+RADIUS = 6  # of the guided filter, in pixels of the plane: somewhat more than one pixel of a 64 x 64 matte covers
 EPS = 2e-4  # regularisation: variations of the picture below sqrt(eps) = 1.4 % count as flat
-LOW, HIGH = 0.15, 0.85  # the smoothstep: a matte below LOW is background, above HIGH person
+LOW, HIGH = 0.25, 0.75  # the smoothstep: a matte below LOW is background, above HIGH person
 
 
 def plane_size(height: int, width: int) -> tuple[int, int]:

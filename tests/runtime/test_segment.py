@@ -50,7 +50,7 @@ def test_a_person_model_gives_a_matte(tmp_path: Path) -> None:
     assert is_matting(session)
     matte = segment(session, stripes((90, 120)))
     assert matte.shape == (90, 120)
-    assert np.abs(matte[:, :4].astype(int) - 128).max() <= 2  # blue: a logit of 0
+    assert np.abs(matte[:, :4].astype(int) - 128).max() <= 8  # blue: a logit of 0
     assert matte[:, 52:68].max() < 10  # green
     assert matte[:, 100:].min() > 245  # red
 
