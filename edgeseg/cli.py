@@ -305,12 +305,13 @@ def blur(
     edgeseg blur --input talk.mp4 --output out.mp4              a video, with its sound
     edgeseg blur -i me.jpg -b beach.jpg -o out.png              a virtual background
     """
-    from edgeseg.runtime import Blur, open_sink, open_source, run
+    from edgeseg.runtime import Blur, limit_threads, open_sink, open_source, run
 
     if webcam is not None and source is not None:
         raise UsageError("--webcam and --input were both given; choose one")
     if webcam is not None and not webcam.isdecimal():
         raise UsageError(f"--webcam takes the number of a camera, got {webcam!r}; a file goes to --input")
+    limit_threads(threads)
     # The model and background come before the camera: its light goes on only if all else is right.
     blurrer = Blur(model, background=background, strength=strength, backend=backend, threads=threads)
     with blurrer, open_source(source if source is not None else int(webcam or 0)) as opened, open_sink(output, opened) as sink:

@@ -14,7 +14,7 @@ from edgeseg.runtime.camera import SyntheticCamera, Webcam
 from edgeseg.runtime.capture import Pictures, Source, open_source, read_picture
 from edgeseg.runtime.composite import blend, masked_blur
 from edgeseg.runtime.null_session import NullSession
-from edgeseg.runtime.pipeline import Blur, RunReport, run
+from edgeseg.runtime.pipeline import Blur, RunReport, limit_threads, run
 from edgeseg.runtime.refine import Smoother, refine
 from edgeseg.runtime.session import Session, open_session
 from edgeseg.runtime.sinks import Null, Sink, open_sink
@@ -41,6 +41,7 @@ __all__ = [
     "VideoSink",
     "Webcam",
     "blend",
+    "limit_threads",
     "masked_blur",
     "open_background",
     "open_session",

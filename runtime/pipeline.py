@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
+import cv2
 import numpy as np
 
 from edgeseg import assets
@@ -128,6 +129,14 @@ class RunReport:
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
+
+
+def limit_threads(threads: int) -> None:
+    """Hold OpenCV, for the whole process, to `threads`.
+
+    Left alone it takes every core: for pictures of this size that is slower, and it takes the cores from inference.
+    """
+    cv2.setNumThreads(threads)
 
 
 def run(source: Source, blur: Blur, sink: Sink, progress: Callable[[int, int | None], None] | None = None) -> RunReport:
