@@ -211,10 +211,16 @@ def models(model: str | None, size: tuple[int, int] | None, as_json: bool) -> No
 @main.command("eval")
 @click.argument("model")
 @click.option("--data", type=path_type, required=True, help="Data folder: images/ with masks/ or labels/.")
-@click.option("--backend", type=click.Choice(["auto", "litert", "ort"]), default="auto", show_default=True)
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "litert", "ort"]),
+    default="auto",
+    show_default=True,
+    help="With a name, litert and ort take the int8 file that ships; auto takes the float network.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pictures.")
 @json_option
-def eval_(model: str, data: Path, backend: str, limit: int | None, as_json: bool) -> None:
+def eval_(model: str, data: Path, backend: Literal["auto", "litert", "ort"], limit: int | None, as_json: bool) -> None:
     """Judge MODEL (a trained model's name, a checkpoint, or a .tflite or .onnx file) on pictures with known truth.
 
     IoU by class, mIoU, frequency-weighted IoU, pixel accuracy, F1 and the boundary F-measure, at the pictures' own size.

@@ -1,8 +1,9 @@
 """The commands from outside: exit status, and the one line that says what was wrong.
 
-{tmp} in an argument is an empty folder; {model}, {data}, {text} and {picture} are files made for the test.
+{tmp} in an argument is an empty folder; {model}, {int8}, {data}, {text} and {picture} are files made for the test.
 """
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 from edgeseg import __version__
 from edgeseg.cli import Size, main
 from edgeseg.errors import EdgesegError
-from tests.report.model_files import make_spec, write_onnx
+from tests.runtime.tiny_models import ONNX_SPEC, write_onnx, write_tflite
 
 pytest.importorskip("onnxruntime")
 
@@ -28,14 +29,17 @@ def files(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").write_text("this is no model")
     frame = np.zeros((16, 32, 3), np.uint8)
-    frame[:, 16:] = 255
-    for kind, array in (("images", frame), ("masks", frame[..., 0])):
+    frame[:, :16, 1] = frame[:, 16:, 2] = 255  # green, then red: the model takes red for the person
+    for kind, array in (("images", frame), ("masks", frame[..., 2])):
         (tmp_path / "data" / kind).mkdir(parents=True)
         for stem in ("a", "b"):
             assert cv2.imwrite(str(tmp_path / "data" / kind / f"{stem}.png"), array)
     return {
-        "model": write_onnx(tmp_path / "model.onnx", make_spec()),
-        "roads": write_onnx(tmp_path / "roads.onnx", make_spec(classes=("road", "sky"), person_class=None)),
+        "model": write_onnx(tmp_path / "model.onnx"),
+        "int8": write_tflite(tmp_path / "int8.tflite"),
+        "roads": write_onnx(
+            tmp_path / "roads.onnx", dataclasses.replace(ONNX_SPEC, classes=("road", "sky"), person_class=None)
+        ),
         "bare": write_onnx(tmp_path / "bare.onnx", None),
         "data": tmp_path / "data",
         "text": tmp_path / "text.txt",
@@ -115,6 +119,7 @@ DONE = [
     ("bench {model} --min-seconds 0", "| model.onnx | ort "),
     ("bench {model} {bare} --min-seconds 0", "- failed: "),
     ("eval {model} --data {data}", "IoU person      1.0000"),
+    ("eval {int8} --data {data} --backend litert", "IoU person      1.0000"),
     ("bench {model} --min-seconds 0 --operators", "1 x Conv (float)"),
     ("models", "enet"),
     ("models enet --size 64x64", "Not counted: "),
@@ -146,7 +151,7 @@ def test_json_alone_on_stdout(files, arguments, keys):
 
 
 def test_eval_by_hand(files):
-    # The model sees the bright right half exactly; the folder's masks are that half.
+    # The model sees the red right half exactly; the folder's masks are that half.
     result = json.loads(call("eval {model} --data {data} --limit 1 --json", files).stdout)
     assert result == {
         "images": 1,

@@ -53,7 +53,7 @@ THIRD = {
         *("flatbuffers", "ml_dtypes", "cv2", "google"),  # google.protobuf is what onnx is made of
     },
     "report": {"torch", "numpy", "cv2", "onnxruntime"},
-    "cli": {"click", "torch"},
+    "cli": {"click", "torch", "numpy", "cv2"},
 }
 # In these areas the packages that a device may lack are imported in the function that needs them, never at the top.
 LATE = {

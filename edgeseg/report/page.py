@@ -37,14 +37,15 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "p90 ms": _ms("p90"),
     "p99 ms": _ms("p99"),
     "cold ms": _ms("cold"),
-    "prepare ms": lambda row: f"{row['stages_ms']['prepare']:.2f}",
-    "decode ms": lambda row: f"{row['stages_ms']['decode']:.2f}",
+    "prepare ms": lambda row: f"{row['stages_ms']['prepare']:.3f}",
+    "decode ms": lambda row: f"{row['stages_ms']['decode']:.3f}",
     "against float": lambda row: row.get("speedup", {}).get("verdict", ""),
     "runs": lambda row: str(row["runs"]),
     "MMAC": lambda row: _mega(row["macs"]),
     "M params": lambda row: _scaled(1e6, 2)(row["params"]),
     "file kB": lambda row: _kilobytes(row["size_bytes"]),
     "peak MiB": lambda row: _mebibytes(row["peak_rss_bytes"]),
+    "accuracy in float": lambda row: ", ".join(f"{name} {value:.3f}" for name, value in row["accuracy"].items()),
 }
 
 NOTES = """\

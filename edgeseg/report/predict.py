@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeseg.errors import MissingExtraError
+from edgeseg.runtime.backends import BackendName
 from edgeseg.runtime.session import Session, open_session
 from edgeseg.runtime.tensors import Encoder
 from edgeseg.spec import Spec
@@ -33,13 +34,16 @@ class Predictor:
     person_class: int | None
 
 
-def open_predictor(model: str, backend: str = "auto") -> Predictor:
+def open_predictor(model: str, backend: BackendName = "auto") -> Predictor:
     """Open a .tflite or .onnx file on its backend; a trained model's name or a checkpoint as a float network (torch).
 
-    Raises ModelError for what is none of them, MissingExtraError where torch is needed and absent.
+    A name with a backend is the int8 file that ships for that backend. Raises ModelError for what is none of them,
+    MissingExtraError where torch is needed and absent.
     """
     if Path(model).suffix.lower() in FILES:
-        return of_session(open_session(Path(model), backend=backend))  # type: ignore[arg-type]
+        return of_session(open_session(Path(model), backend=backend))
+    if backend != "auto":
+        return of_session(open_session(model, backend=backend))
     try:
         from edgeseg.models.checkpoint import load_model
     except ModuleNotFoundError as error:

@@ -1,5 +1,6 @@
 """A whole report over small ONNX files that the tests write."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from edgeseg.report.bench import Options, _compare, find_files, run_bench
 from edgeseg.report.latency import Timing
 from edgeseg.report.page import SCHEMA, read_report, to_html, to_json, to_markdown, write_text
 from edgeseg.report.probe import peak_rss_bytes, probe
-from tests.report.model_files import make_spec, write_onnx
+from tests.runtime.tiny_models import ONNX_SPEC, write_onnx, write_tflite
 
 QUICK = Options(min_seconds=0, warmup=1)
 PROMISED = {"path", "backend", "threads", "size_hw", "latency_ms", "runs", "macs", "params", "size_bytes", "peak_rss_bytes"}
@@ -26,8 +27,10 @@ PROMISED = {"path", "backend", "threads", "size_hw", "latency_ms", "runs", "macs
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    write_onnx(folder / "float.onnx", make_spec())
-    write_onnx(folder / "int8.onnx", make_spec(precision="int8", person_class=None))
+    spec = dataclasses.replace(ONNX_SPEC, params=48, macs=3072, accuracy={"iou/val": 0.5})
+    write_onnx(folder / "float.onnx", spec)
+    write_onnx(folder / "int8.onnx", dataclasses.replace(spec, precision="int8", person_class=None))
+    write_tflite(folder / "int8.tflite")
     write_onnx(folder / "unknown.onnx", None)
     (folder / "broken.onnx").write_bytes(b"\x08\x08no model")
     return folder
@@ -35,7 +38,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(folder):
-    return run_bench([folder / name for name in ("float.onnx", "unknown.onnx", "broken.onnx", "int8.onnx")], QUICK)
+    return run_bench(
+        [folder / name for name in ("float.onnx", "unknown.onnx", "broken.onnx", "int8.onnx", "int8.tflite")], QUICK
+    )
 
 
 def test_the_keys_are_as_promised(report, folder):
@@ -44,8 +49,8 @@ def test_the_keys_are_as_promised(report, folder):
     assert row.keys() >= PROMISED
     assert row["latency_ms"].keys() == {"median", "p90", "p99", "cold"}
     assert row["path"] == str(folder / "float.onnx")
-    assert (row["backend"], row["format"], row["threads"], row["size_hw"]) == ("ort", "onnx", 1, [8, 16])
-    assert (row["macs"], row["flops"], row["params"]) == (384, 768, 4)
+    assert (row["backend"], row["format"], row["threads"], row["size_hw"]) == ("ort", "onnx", 1, [32, 32])
+    assert (row["macs"], row["flops"], row["params"]) == (3072, 6144, 48)
     assert row["size_bytes"] == (folder / "float.onnx").stat().st_size
     assert (row["runs"], row["warmup"]) == (50, 1)
     assert 0 < row["latency_ms"]["median"] <= row["latency_ms"]["p90"] <= row["latency_ms"]["p99"]
@@ -55,16 +60,23 @@ def test_the_keys_are_as_promised(report, folder):
 
 
 def test_a_file_that_fails_costs_one_row(report):
-    assert ["error" in row for row in report["results"]] == [False, True, True, False]
+    assert ["error" in row for row in report["results"]] == [False, True, True, False, False]
     assert "carries no Spec" in report["results"][1]["error"]
     assert report["results"][1].keys() == {"path", "error"}
 
 
 def test_the_ratio_is_against_the_float_file(report, folder):
-    first, *_, last = report["results"]
+    first, *_, onnx, tflite = report["results"]
     assert "speedup" not in first
-    assert last["speedup"]["against"] == str(folder / "float.onnx")
-    assert last["speedup"]["low"] <= last["speedup"]["value"] <= last["speedup"]["high"]
+    for row in (onnx, tflite):
+        assert row["speedup"]["against"] == str(folder / "float.onnx")
+        assert row["speedup"]["low"] <= row["speedup"]["value"] <= row["speedup"]["high"]
+
+
+def test_both_backends_are_measured(report):
+    row = report["results"][-1]
+    assert (row["backend"], row["format"], row["precision"], row["runs"]) == ("litert", "tflite", "int8", 50)
+    assert row["macs"] is None  # its Spec does not say
 
 
 def test_no_float_file_no_ratio(folder):
@@ -102,12 +114,21 @@ def test_the_reference(files, expected):
 
 def test_markdown_says_how_it_was_measured(report):
     text = to_markdown(report)
-    header, rule, first, second = (line for line in text.splitlines() if line.startswith("|"))
+    header, rule, *rows = (line for line in text.splitlines() if line.startswith("|"))
     assert [cell.strip() for cell in header.strip("|").split("|")][:7] == [
         *("file", "backend", "threads", "size HxW", "median ms", "p90 ms", "p99 ms"),
     ]
-    assert len({len(line) for line in (header, rule, first, second)}) == 1  # columns are aligned
-    for needle in ("float.onnx", "8x16", "1 warm-up runs", "FLOPs = 2 x MACs", "failed: ", "no Spec", "numpy "):
+    assert len({len(line) for line in (header, rule, *rows)}) == 1  # columns are aligned
+    for needle in (
+        "float.onnx",
+        "32x32",
+        "iou/val 0.500",
+        "1 warm-up runs",
+        "FLOPs = 2 x MACs",
+        "failed: ",
+        "no Spec",
+        "numpy ",
+    ):
         assert needle in text
 
 
@@ -119,7 +140,7 @@ def test_html_needs_nothing_else_and_escapes(report):
     assert "<script" not in page
     assert "Board &lt;script&gt;" in page
     assert "http" not in page
-    assert page.count("<tr>") == 2 * (1 + 2)
+    assert page.count("<tr>") == 2 * (1 + 3)
 
 
 def test_a_report_comes_back(report, tmp_path):

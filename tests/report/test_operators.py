@@ -5,7 +5,7 @@ pytest.importorskip("onnxruntime")
 from edgeseg.report.operators import profile_operators, summarise
 from edgeseg.runtime.null_session import NullSession
 from edgeseg.runtime.session import open_session
-from tests.report.model_files import make_spec, write_onnx
+from tests.runtime.tiny_models import write_onnx, write_tflite
 
 
 def event(node, microseconds, op, dtype, category="Node", kind="_kernel_time"):
@@ -33,11 +33,12 @@ def test_nothing_was_traced():
 
 
 def test_a_real_file(tmp_path):
-    rows = profile_operators(open_session(write_onnx(tmp_path / "a.onnx", make_spec())), runs=2)
+    rows = profile_operators(open_session(write_onnx(tmp_path / "a.onnx")), runs=2)
     # Some processors' convolutions want another memory layout; ONNX Runtime then adds nodes that reorder.
     assert [(row["dtype"], row["nodes"]) for row in rows if row["op"] == "Conv"] == [("float", 1)]
     assert sum(row["share"] for row in rows) == pytest.approx(1, abs=1e-3)
 
 
-def test_other_backends_cannot_tell():
+def test_other_backends_cannot_tell(tmp_path):
     assert profile_operators(NullSession()) is None
+    assert profile_operators(open_session(write_tflite(tmp_path / "a.tflite"))) is None

@@ -1,4 +1,4 @@
-"""Files and networks answer alike, at the frame's size. The model's logit is r + g + b - 1.5 (see model_files)."""
+"""Files and networks answer alike, at the frame's size. The model's logit is 16 (r - g), of 4 x 4 pixels (tiny_models)."""
 
 import numpy as np
 import pytest
@@ -8,32 +8,42 @@ pytest.importorskip("onnxruntime")
 
 from edgeseg.errors import ModelError
 from edgeseg.report.predict import enlarged_ids, of_network, open_predictor
-from tests.report.model_files import PERSON, make_spec, write_onnx
+from tests.runtime.tiny_models import GAIN, write_onnx, write_tflite
+
+PERSON = ("background", "person")
+GREEN, RED = (0, 255, 0), (0, 0, 255)  # BGR
 
 
 @pytest.fixture
-def bright_right():
-    """A frame of 80x160 whose right half is white; the model sees 8x16."""
+def red_right():
+    """A frame of 80x160, green on the left and red on the right; the model sees 32x32 and answers 8x8."""
     frame = np.zeros((80, 160, 3), np.uint8)
-    frame[:, 80:] = 255
+    frame[:, :80], frame[:, 80:] = GREEN, RED
     return frame
 
 
-def test_a_file_at_the_size_of_the_frame(tmp_path, bright_right):
-    predictor = open_predictor(str(write_onnx(tmp_path / "a.onnx", make_spec())))
-    ids = predictor.predict(bright_right)
+@pytest.mark.parametrize("write", [write_onnx, write_tflite])
+def test_a_file_at_the_size_of_the_frame(tmp_path, red_right, write):
+    predictor = open_predictor(str(write(tmp_path / ("a.onnx" if write is write_onnx else "a.tflite"))))
+    ids = predictor.predict(red_right)
     assert (predictor.classes, predictor.person_class, ids.shape) == (PERSON, 1, (80, 160))
-    # The logits are -1.5 and 1.5 on both sides of the edge, so that enlarged they cross 0 there exactly.
-    assert (ids == (bright_right[..., 0] > 0)).all()
+    # The logits are equal and opposite on both sides of the edge, so that enlarged they cross 0 there exactly.
+    assert (ids == (red_right[..., 2] > 0)).all()
 
 
 def test_a_network_answers_as_its_file(tmp_path):
     frame = np.random.default_rng(1).integers(0, 256, (50, 70, 3), np.uint8)
-    network = torch.nn.Conv2d(3, 1, 1)
-    torch.nn.init.constant_(network.weight, 1.0)
-    torch.nn.init.constant_(network.bias, -1.5)
-    file = open_predictor(str(write_onnx(tmp_path / "a.onnx", make_spec())))
-    assert (of_network(network.eval(), (8, 16), PERSON, 1).predict(frame) == file.predict(frame)).all()
+    network = torch.nn.Conv2d(3, 1, 4, 4, bias=False)
+    with torch.no_grad():
+        network.weight.copy_(torch.tensor([GAIN, -GAIN, 0.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4) / 16)
+    file = open_predictor(str(write_onnx(tmp_path / "a.onnx")))
+    assert (of_network(network.eval(), (32, 32), PERSON, 1).predict(frame) == file.predict(frame)).mean() > 0.999
+
+
+def test_a_name_with_a_backend_is_the_file_that_ships(tmp_path, monkeypatch, red_right):
+    path = write_onnx(tmp_path / "a.onnx")
+    monkeypatch.setattr("edgeseg.assets.find", lambda name, format, precision="int8": path)
+    assert open_predictor("person", "ort").predict(red_right).mean() == 0.5
 
 
 def test_enlarged_before_it_is_decided():
@@ -56,5 +66,7 @@ def test_a_trained_network_and_what_is_none():
     assert open_predictor("enet").predict(np.zeros((40, 30, 3), np.uint8)).shape == (40, 30)
     with pytest.raises(ModelError, match="no model"):
         open_predictor("nobody")
+    with pytest.raises(ModelError, match="no trained model"):
+        open_predictor("enet", "ort")
     with pytest.raises(ModelError, match="does not exist"):
         open_predictor("nobody.onnx")
