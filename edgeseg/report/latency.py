@@ -2,7 +2,8 @@
 
 The files are measured in turn, in rounds (A B C A B C ...), so that a drift of the machine (heat, another process) touches
 all alike; every second round goes backwards (A B C, C B A), so that no file always follows the same one. Every round gives
-each file a block of runs; ratios are taken within rounds (`compare.py`).
+each file a block of runs, of which the first is not timed: it finds the caches full of another file's weights, and perhaps that
+file's threads still spinning. Ratios are taken within rounds (`compare.py`).
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ def measure(
             if done >= 1:
                 return timings
             for subject, timing in alive:
-                turn(subject, timing, ROUND, keep=True)
+                turn(subject, timing, 1, keep=False)
+                if timing.error is None:
+                    turn(subject, timing, ROUND, keep=True)
             forward = not forward
     finally:
         if collecting:

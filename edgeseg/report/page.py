@@ -49,11 +49,11 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
 }
 
 NOTES = """\
-Latency is that of inference alone, after {warmup} warm-up runs, over rounds in which the files take turns; cold is opening and
-the first inference in a fresh process; prepare is from a 720p frame to the input tensor, decode from the output to a matte or
-class ids; peak is the memory of the whole process. "Against float" is how many times faster than
-the float file of its own format (else the first): the ratio of medians within rounds with its 95 % bootstrap interval, "no
-difference" where that comes within 2 % of 1. FLOPs = 2 x MACs."""
+Latency is that of inference alone, after {warmup} warm-up runs, in rounds in which the files take turns; the first run of a
+turn is not timed. Cold is opening and the first inference in a fresh process. Prepare is from a 720p frame to the input tensor,
+decode from the output to a matte or class ids. Peak is the memory of the whole process. "Against float" is how many times
+faster than the float file of its own format (else the first): the ratio of medians within rounds with its 95 % bootstrap
+interval, "no difference" where that comes within 2 % of 1. FLOPs = 2 x MACs."""
 
 
 def to_markdown(report: Report) -> str:
