@@ -17,7 +17,7 @@ class NullBackend:
 
     def __init__(self, spec: Spec) -> None:
         self.input_shape: tuple[int, ...] = (1, *spec.size, 3)
-        self.input_dtype = "float32"
+        self.input_dtype = self.output_dtype = "float32"
         height, width = spec.output_size
         y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
         distance = np.hypot((y[:, None] - 0.6) / 0.45, (x[None] - 0.5) / 0.25)  # 1 on the ellipse

@@ -50,6 +50,11 @@ class Session:
                 f"the Spec of {path} says input {expected} {spec.input_dtype}, the model takes {backend.input_shape} "
                 f"{backend.input_dtype}; mend it with: edgeseg spec FILE --set KEY=VALUE"
             )
+        if backend.output_dtype != spec.output_dtype and spec.output != "class_ids":  # ids come in any kind of integer
+            raise SpecError(
+                f"the Spec of {path} says output {spec.output_dtype}, the model gives {backend.output_dtype}; "
+                "mend it with: edgeseg spec FILE --set KEY=VALUE"
+            )
         self._encode = tensors.Encoder(spec)
         self._byte_matte = _byte_matte(spec)
 

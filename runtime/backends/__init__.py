@@ -31,6 +31,10 @@ class Backend(Protocol):
         """As numpy names it."""
 
     @property
+    def output_dtype(self) -> str:
+        """As numpy names it."""
+
+    @property
     def spec_text(self) -> str | bytes | None:
         """The Spec in the file, as JSON."""
 

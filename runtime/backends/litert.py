@@ -46,6 +46,7 @@ class Litert:
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self.input_shape = tuple(int(n) for n in inputs[0]["shape"])
         self.input_dtype = np.dtype(inputs[0]["dtype"]).name
+        self.output_dtype = np.dtype(outputs[0]["dtype"]).name
         self.spec_text = read_spec_text(path)
 
     def run(self, tensor: Tensor) -> Tensor:

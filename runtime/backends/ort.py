@@ -50,6 +50,7 @@ class Ort:
         # A free axis has a name in place of a number; a free batch is run as 1, other free axes show as 0.
         self.input_shape = tuple(n if isinstance(n, int) else int(axis == 0) for axis, n in enumerate(inputs[0].shape))
         self.input_dtype = DTYPES.get(inputs[0].type, inputs[0].type)
+        self.output_dtype = DTYPES.get(outputs[0].type, outputs[0].type)
         self.spec_text: str | None = session.get_modelmeta().custom_metadata_map.get(ONNX_KEY)
 
     def run(self, tensor: Tensor) -> Tensor:

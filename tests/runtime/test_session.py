@@ -117,6 +117,10 @@ def _wrong_size(spec: Spec) -> Spec:
     return dataclasses.replace(spec, size=(64, 64))
 
 
+def _wrong_output(spec: Spec) -> Spec:
+    return dataclasses.replace(spec, output_dtype="uint8")
+
+
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
@@ -130,6 +134,11 @@ def _wrong_size(spec: Spec) -> Spec:
         (lambda d: write_onnx(d / "a.onnx", None), SpecError, "edgeseg spec"),
         (lambda d: write_tflite(d / "a.tflite", _wrong_size(TFLITE_SPEC)), SpecError, "the model takes"),
         (lambda d: write_onnx(d / "a.onnx", _wrong_size(ONNX_SPEC)), SpecError, "the model takes"),
+        (
+            lambda d: write_tflite(d / "a.tflite", dataclasses.replace(TFLITE_SPEC, output_dtype="uint8")),
+            SpecError,
+            "gives int8",
+        ),
     ],
 )
 def test_a_bad_file_is_refused_in_one_line(
