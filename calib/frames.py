@@ -113,16 +113,17 @@ def from_sample(calibration: int = CALIBRATION, parity: int = PARITY) -> Picture
     try:
         from matplotlib.cbook import get_sample_data
 
-        with get_sample_data("grace_hopper.jpg") as file:
-            data = np.frombuffer(file.read(), np.uint8)
+        data = np.fromfile(str(get_sample_data("grace_hopper.jpg", asfileobj=False)), np.uint8)
     except (ImportError, OSError):
-        raise DataError("int8 needs pictures to measure ranges on, and there are none; name a folder with --calib DIR") from None
+        raise DataError(
+            "int8 needs pictures to measure ranges on, and there are none; name a folder with --calib DIR"
+        ) from None
     portrait = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if portrait is None:
         raise DataError("matplotlib's sample photograph cannot be read; name a folder of pictures with --calib DIR")
     random = np.random.default_rng(0)
     made = [Picture(f"sample-{i}", vary(portrait.astype(np.uint8, copy=False), random)) for i in range(calibration + parity)]
-    note = "ranges and agreement were measured on variations of a single photograph; pictures like your camera's are better: --calib DIR"
+    note = "measured on variations of a single photograph; pictures like your camera's are better: --calib DIR"
     return Pictures(made[:calibration], made[calibration:], note)
 
 

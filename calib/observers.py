@@ -103,8 +103,8 @@ class Percentile(HistogramObserver):
             return self.least, self.greatest
         share = np.cumsum(self.counts) / total
         outside = 1 - PERCENTILE / 100
-        low = self.centres[np.searchsorted(share, outside)]
-        high = self.centres[min(np.searchsorted(share, 1 - outside), BINS - 1)]
+        low = self.centres[int(np.searchsorted(share, outside))]
+        high = self.centres[min(int(np.searchsorted(share, 1 - outside)), BINS - 1)]
         return max(float(low), self.least), min(float(high), self.greatest)
 
 
@@ -123,7 +123,9 @@ class Entropy(HistogramObserver):
     def range(self) -> tuple[float, float]:
         if not self.counts.any():
             return self.least, self.greatest
-        return min(self.candidates(), key=lambda ends: divergence(self.centres, self.counts, *ends))
+        counts = self.counts.copy()
+        counts[BINS // 2 - 1 : BINS // 2 + 1] = 0  # what a ReLU cut is exact in every range, and would outweigh all else
+        return min(self.candidates(), key=lambda ends: divergence(self.centres, counts, *ends))
 
 
 def squared_error(values: Histogram, counts: Histogram, low: float, high: float) -> float:

@@ -453,12 +453,39 @@ def export(
         ]
         emit_json({"model": first.model, "params": first.params, "macs": first.macs, "files": rows})
         return
-    columns = f"{'agreement':>10} {'mIoU delta':>10} {'SQNR dB':>8} {'kB':>8}  {'int8':>5} {'float':>5} {'transp.':>7} {'quant.':>6}"
     width = max(len(file.path.name) for file in written)
-    click.echo(f"{'file':{width}} {columns}")
+    click.echo(f"{'':{width}} agreement mIoU delta SQNR dB     kB   operators: int8 float transp. quant.")
     for file in written:
         p, ops = file.parity, file.ops
         click.echo(
-            f"{file.path.name:{width}} {p.agreement:10.2%} {p.miou_delta:+10.4f} {p.sqnr_db:8.1f} {file.size_bytes / 1e3:8.0f}"
-            f"  {ops['int8']:5} {ops['float']:5} {ops['transpose']:7} {ops['quantize']:6}"
+            f"{file.path.name:{width}} {p.agreement:9.2%} {p.miou_delta:+10.4f} {p.sqnr_db:7.1f} {file.size_bytes / 1e3:6.0f}"
+            f"{ops['int8']:18} {ops['float']:5} {ops['transpose']:7} {ops['quantize']:6}"
         )
+
+
+@main.command()
+@click.argument("file", type=path_type)
+@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Set a field; may be repeated.")
+@json_option
+def spec(file: Path, assignments: tuple[str, ...], as_json: bool) -> None:
+    """Show the Spec inside a model FILE: what it takes, what it gives, where it comes from; or attach or mend it.
+
+    \b
+    edgeseg spec model.tflite
+    edgeseg spec theirs.onnx --set model=theirs --set classes=background,person --set person_class=1 --set output=logits
+    """
+    import dataclasses
+
+    from edgeseg.export.metadata import read
+    from edgeseg.export.spec_edit import edit, parse
+
+    shown = edit(file, parse(assignments)) if assignments else read(file)
+    if as_json:
+        emit_json(dataclasses.asdict(shown))
+        return
+    for key, value in dataclasses.asdict(shown).items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        elif isinstance(value, list | tuple):
+            value = ("x" if key.endswith("size") else ", ").join(map(str, value))
+        click.echo(f"{key:20} {'' if value is None else value}")

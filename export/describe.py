@@ -29,7 +29,9 @@ def describe(
     """The Spec of `model` as a file of `format` at `size`; `quantisation` of image and logits makes it an int8 file."""
     card = model.card
     stride = model.network.output_stride
-    dtype: Literal["float32", "int8", "uint8"] = "float32" if quantisation is None else "int8" if format == "tflite" else "uint8"
+    dtype: Literal["float32", "int8", "uint8"] = (
+        "float32" if quantisation is None else "int8" if format == "tflite" else "uint8"
+    )
     return Spec(
         model=card.name or card.architecture,
         size=size,

@@ -16,15 +16,16 @@ from torch import fx, nn
 
 from edgeseg.calib.frames import Picture, Pictures
 from edgeseg.errors import ExportError, MissingExtraError
+from edgeseg.export.channels_last import lower
 from edgeseg.export.describe import Format, describe
 from edgeseg.export.metadata import with_spec
 from edgeseg.export.parity import Parity, compare
 from edgeseg.export.quiet import quiet
 from edgeseg.export.rewrites import ChannelsLast, rewrite
-from edgeseg.export.whole import publish, temporary_beside
 from edgeseg.models.checkpoint import Model
 from edgeseg.runtime.session import open_session
 from edgeseg.runtime.tensors import shrink
+from edgeseg.runtime.whole import make_folder, written_whole
 from edgeseg.spec import Quantisation, Spec
 
 FORMATS: tuple[Format, ...] = ("tflite", "onnx")
@@ -74,20 +75,20 @@ def export(
     model.network.check_size(size)
     _check_weights(model)
     name = f"{model.card.name or model.card.architecture}-{size[0]}x{size[1]}-{'int8' if int8 else 'float32'}"
-    done: list[tuple[Path, Exported]] = []
-    with ExitStack() as stack:
-        drafts = [(stack.enter_context(temporary_beside(folder / f"{name}.{f}")), folder / f"{name}.{f}", f) for f in formats]
-        for draft, path, format in drafts:
+    make_folder(folder)
+    done: list[Exported] = []
+    with ExitStack() as stack:  # at its end all files get their names; where anything is raised before, none
+        for format in formats:
+            path = folder / f"{name}.{format}"
+            draft = stack.enter_context(written_whole(path))
             say(f"{path.name}: measuring ranges on {len(pictures.calibration)} pictures" if int8 else f"{path.name}: lowering")
             graph = quantised(model.network, pictures.calibration, size, format, observer) if int8 else None
             spec = _write(draft, model, size, format, graph)
             say(f"{path.name}: comparing with the network on {len(pictures.parity)} pictures")
             parity = compare(open_session(draft), model.network, pictures.parity)
             _judge(parity, path, min_agreement, force)
-            done.append((draft, Exported(path, format, spec, draft.stat().st_size, parity, _count_ops(draft, format))))
-        for draft, exported in done:
-            publish(draft, exported.path)
-    return [exported for _, exported in done]
+            done.append(Exported(path, format, spec, draft.stat().st_size, parity, _count_ops(draft, format)))
+    return done
 
 
 def _require(formats: Sequence[Format], int8: bool) -> None:
@@ -111,14 +112,19 @@ def quantised(
         from edgeseg.calib.observers import OBSERVERS
         from edgeseg.compress import quantize
 
-        rewritten = rewrite(network)
-        if format == "tflite":
-            rewritten = ChannelsLast(rewritten)
+        rewritten = rewritten_for(format, network, size)
         prepared = quantize.prepare(rewritten, size, OBSERVERS[observer], channels_last=format == "tflite")
         for picture in pictures:
             image = image_of(picture, size)
             prepared(image if format == "tflite" else image.permute(0, 3, 1, 2))
         return quantize.convert(prepared)
+
+
+def rewritten_for(format: Format, network: nn.Module, size: tuple[int, int]) -> nn.Module:
+    """The same function in the operators and the layout that the format's runtime is good at."""
+    if format == "onnx":
+        return rewrite(network)
+    return lower(ChannelsLast(rewrite(network, channels_last=True)).eval(), size)
 
 
 def image_of(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
@@ -138,13 +144,17 @@ def _write(path: Path, model: Model, size: tuple[int, int], format: Format, grap
 def _tflite(network: nn.Module, size: tuple[int, int], graph: fx.GraphModule | None) -> bytes:
     from edgeseg.export.to_tflite import to_tflite
 
-    return to_tflite(graph or ChannelsLast(rewrite(network)).eval(), size, int8=graph is not None)
+    if graph is None:
+        return to_tflite(rewritten_for("tflite", network, size), size, int8=False)
+    from edgeseg.export.masks import arithmetic_masks
+
+    return to_tflite(arithmetic_masks(graph), size, int8=True)
 
 
 def _onnx(network: nn.Module, size: tuple[int, int], graph: fx.GraphModule | None) -> bytes:
     from edgeseg.export.to_onnx import to_onnx, to_onnx_int8
 
-    model = to_onnx(rewrite(network), size) if graph is None else to_onnx_int8(graph, size)
+    model = to_onnx(rewritten_for("onnx", network, size), size) if graph is None else to_onnx_int8(graph, size)
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -160,8 +170,8 @@ def _ends(graph: fx.GraphModule, format: Format) -> tuple[Quantisation, Quantisa
 def _judge(parity: Parity, path: Path, min_agreement: float, force: bool) -> None:
     if math.isnan(parity.sqnr_db) or not (parity.agreement >= min_agreement or force):
         raise ExportError(
-            f"{path.name} gives {parity.agreement:.2%} of {parity.images} pictures' pixels the class that the network gives, less "
-            f"than {min_agreement:.2%}; use better pictures (--calib), or accept it with --min-agreement or --force"
+            f"{path.name} gives {parity.agreement:.2%} of the pixels of {parity.images} pictures the class that the network "
+            f"gives, less than {min_agreement:.2%}; use better pictures (--calib), or accept it with --min-agreement or --force"
         )
 
 

@@ -1,4 +1,4 @@
-"""The Spec inside a model file: read it, attach it.
+"""The Spec inside a model file: read it, attach it, change it. Needs no torch: `edgeseg spec` works on a device.
 
 ONNX has `metadata_props` for that. TFLite model metadata appends a zip archive of "associated files" to the flatbuffer;
 interpreters map the file and ignore what is behind the flatbuffer.
@@ -11,8 +11,8 @@ import zipfile
 from pathlib import Path
 
 from edgeseg.errors import MissingExtraError, ModelError, SpecError
-from edgeseg.export.whole import write_whole
 from edgeseg.runtime.backends import open_backend
+from edgeseg.runtime.whole import written_whole
 from edgeseg.spec import ONNX_KEY, TFLITE_MEMBER, Spec
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: the same Spec gives the same bytes at any time
@@ -30,12 +30,16 @@ def read(path: Path) -> Spec:
 
 
 def attach(path: Path, spec: Spec) -> None:
-    """Put `spec` into the model file `path`, in place of one that is there. The file is replaced whole."""
+    """Put `spec` into the model file `path`, in place of one that is there. The file is replaced whole.
+
+    Raises ModelError for a file that is missing or no model, OutputError where it cannot be replaced.
+    """
     try:
-        data = path.read_bytes()
+        data = with_spec(path.read_bytes(), spec)
     except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from None
-    write_whole(path, with_spec(data, spec))
+        raise ModelError(f"{path} cannot be read ({error.strerror}); give a .tflite or .onnx file") from None
+    with written_whole(path) as part:
+        part.write_bytes(data)
 
 
 def with_spec(data: bytes, spec: Spec) -> bytes:
@@ -57,9 +61,8 @@ def _split(data: bytes) -> tuple[bytes, dict[str, bytes]]:
     """The flatbuffer, and the files that are packed behind it."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = archive.infolist()
-            members = {info.filename: archive.read(info) for info in infos}
-            return data[: min(info.header_offset for info in infos)] if infos else data[: archive.start_dir], members
+            members = {info.filename: archive.read(info) for info in archive.infolist()}
+            return data[: min((info.header_offset for info in archive.infolist()), default=archive.start_dir)], members
     except zipfile.BadZipFile:
         return data, {}
 
@@ -67,14 +70,14 @@ def _split(data: bytes) -> tuple[bytes, dict[str, bytes]]:
 def _onnx_with_spec(data: bytes, spec: Spec) -> bytes:
     try:
         import onnx
-        from google.protobuf.message import DecodeError
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     except ImportError:
         raise MissingExtraError("onnx", "export", "attaching a Spec to an ONNX file") from None
     try:
         model = onnx.load_model_from_string(data)
     except DecodeError:
-        raise ModelError("the file is neither a TFLite nor an ONNX model, or is truncated") from None
+        raise ModelError("the file is neither a TFLite nor an ONNX model, or is truncated; export or copy it again") from None
     kept = [entry for entry in model.metadata_props if entry.key != ONNX_KEY]
     del model.metadata_props[:]
     model.metadata_props.extend([*kept, onnx.StringStringEntryProto(key=ONNX_KEY, value=spec.to_json())])
-    return model.SerializeToString(deterministic=True)
+    return bytes(model.SerializeToString(deterministic=True))

@@ -42,6 +42,8 @@ def count_ops(model: onnx.ModelProto) -> dict[str, int]:
             gives = TensorProto.FLOAT
         elif node.op_type == "Cast":
             gives = next(a.i for a in node.attribute if a.name == "to")
+        elif node.op_type.startswith("QLinear"):
+            gives = TensorProto.UINT8
         elif node.op_type == "Where":
             takes = gives = types.get(node.input[1], TensorProto.FLOAT)
         types |= dict.fromkeys(node.output, gives)

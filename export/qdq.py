@@ -23,6 +23,7 @@ Array = npt.NDArray[Any]
 QUANTISE, DEQUANTISE = "QuantizeLinear", "DequantizeLinear"
 SIGNED_TO_UNSIGNED = 128
 WEIGHTED = {"Conv", "Gemm", "ConvTranspose"}
+MOVING = {"Pad", "MaxPool", "Resize", "DepthToSpace", "SpaceToDepth", "Transpose", "Reshape", "Slice"}
 
 
 class Graph:
@@ -80,9 +81,16 @@ class Graph:
 def quantised(model: onnx.ModelProto) -> onnx.ModelProto:
     """Apply every pass. The image is then uint8 (n, 3, h, w), the logits uint8."""
     graph = Graph(model)
-    for apply in (fold_constants, drop_integer_clips, drop_implied_activations, unsign, quantise_biases, integer_ends):
+    for apply in PASSES:
         apply(graph)
     return graph.finish()
+
+
+def drop_axes(graph: Graph) -> None:
+    """An axis says nothing where there is one scale for all."""
+    for node in graph.nodes:
+        if node.op_type in (QUANTISE, DEQUANTISE) and not any(graph.constants[name].ndim for name in node.input[1:]):
+            del node.attribute[:]
 
 
 def fold_constants(graph: Graph) -> None:
@@ -132,19 +140,24 @@ def _implies(graph: Graph, quantise: NodeProto, low: float, high: float) -> bool
 
 
 def _bounds(graph: Graph, clip: NodeProto) -> tuple[float, float]:
-    ends = [graph.constants[n].item() if n in graph.constants else default for n, default in zip(clip.input[1:], (-np.inf, np.inf))]
-    return ends[0], ends[1]
+    low, high = (graph.constants[name].item() if name in graph.constants else None for name in [*clip.input[1:], "", ""][:2])
+    return -np.inf if low is None else low, np.inf if high is None else high
 
 
 def unsign(graph: Graph) -> None:
     """Activations from int8 to uint8: every zero point moves by 128, no value changes. Weights stay int8."""
     for node in graph.nodes:
-        if node.op_type not in (QUANTISE, DEQUANTISE) or node.input[0] in graph.constants:
+        if node.op_type not in (QUANTISE, DEQUANTISE) or graph.constants[node.input[2]].dtype != np.int8:
             continue
-        zero_point = graph.constants[node.input[2]]
-        if zero_point.dtype == np.int8:
-            moved = (zero_point.astype(np.int32) + SIGNED_TO_UNSIGNED).astype(np.uint8)
-            node.input[2] = graph.constant(f"{node.input[2]}.uint8", moved)
+        if node.input[0] in graph.constants:
+            if any(reader.op_type in WEIGHTED for reader in graph.readers.get(node.output[0], [])):
+                continue
+            node.input[0] = _moved(graph, node.input[0])
+        node.input[2] = _moved(graph, node.input[2])
+
+
+def _moved(graph: Graph, name: str) -> str:
+    return graph.constant(f"{name}.uint8", (graph.constants[name].astype(np.int32) + SIGNED_TO_UNSIGNED).astype(np.uint8))
 
 
 def quantise_biases(graph: Graph) -> None:
@@ -154,16 +167,15 @@ def quantise_biases(graph: Graph) -> None:
         if node.op_type in WEIGHTED and len(node.input) == 3 and node.input[2] in graph.constants:
             x, weight = (graph.maker.get(name) for name in node.input[:2])
             if x is not None and weight is not None and x.op_type == weight.op_type == DEQUANTISE:
-                name = node.input[2]
+                name, new = node.input[2], f"{node.input[2]}.{node.output[0]}"
                 scale = graph.constants[x.input[1]].astype(np.float64) * graph.constants[weight.input[1]].astype(np.float64)
                 steps = np.rint(graph.constants[name] / scale).clip(-(2**31), 2**31 - 1).astype(np.int32)
                 inputs = [
-                    graph.constant(f"{name}.{node.output[0]}.int32", steps),
-                    graph.constant(f"{name}.{node.output[0]}.scale", np.broadcast_to(scale, steps.shape).astype(np.float32)),
+                    graph.constant(f"{new}.int32", steps),
+                    graph.constant(f"{new}.scale", np.broadcast_to(scale, steps.shape).astype(np.float32)),
                 ]
-                # A scalar where the scale is one for all channels would need no axis; one per channel does.
-                out.append(helper.make_node(DEQUANTISE, inputs, [f"{name}.{node.output[0]}"], f"{name}.{node.output[0]}.dq", axis=0))
-                node.input[2] = f"{name}.{node.output[0]}"
+                out.append(helper.make_node(DEQUANTISE, inputs, [new], f"{new}.dq", axis=0))
+                node.input[2] = new
         out.append(node)
     graph.nodes = out
     graph._index()
@@ -190,12 +202,96 @@ def integer_ends(graph: Graph) -> None:
     graph._index()
 
 
-def ends(graph: Graph) -> tuple[tuple[float, int], tuple[float, int]]:
-    """(scale, zero point) of the image and of the logits, before `integer_ends`."""
-    first = graph.readers[graph.model.graph.input[0].name][0]
-    last = graph.maker[graph.output]
-    return _parameters(graph, first), _parameters(graph, last)
+def pool_globally(graph: Graph) -> None:
+    """A mean over rows and columns is a global average pooling, which has an integer kernel."""
+    for node in graph.nodes:
+        axes = graph.constants.get(node.input[1]) if node.op_type == "ReduceMean" and len(node.input) > 1 else None
+        keeps = all(a.i for a in node.attribute if a.name == "keepdims")
+        if axes is not None and keeps and sorted(int(a) % 4 for a in axes.ravel()) == [2, 3]:
+            node.CopyFrom(helper.make_node("GlobalAveragePool", [node.input[0]], list(node.output), node.name))
+
+
+def compare_integers(graph: Graph) -> None:
+    """A comparison of two tensors with one range compares what is stored; its result becomes 0 or 1 without float.
+
+    Equal(DQ(a), DQ(b)) -> Cast -> Q  becomes  Equal(a, b) -> Where(stored 1, stored 0).
+    """
+    out: list[NodeProto] = []
+    for node in graph.nodes:
+        pair = [graph.maker.get(name) for name in node.input] if node.op_type == "Equal" else []
+        if len(pair) == 2 and all(p is not None and p.op_type == DEQUANTISE for p in pair) and _same(graph, pair):
+            for i, maker in enumerate(pair):
+                assert maker is not None
+                node.input[i] = maker.input[0]
+        readers = graph.readers.get(node.output[0], []) if node.op_type == "Cast" else []
+        source = graph.maker.get(node.input[0]) if node.op_type == "Cast" else None
+        if source is not None and source.op_type == "Equal" and readers and all(r.op_type == QUANTISE for r in readers):
+            for reader in readers:
+                scale, zero_point = (graph.constants[name] for name in reader.input[1:3])
+                limits = np.iinfo(zero_point.dtype)
+                one = np.clip(np.rint(1 / scale) + zero_point, limits.min, limits.max).astype(zero_point.dtype)
+                values = [
+                    graph.constant(f"{reader.output[0]}.one", one),
+                    graph.constant(f"{reader.output[0]}.zero", zero_point),
+                ]
+                out.append(helper.make_node("Where", [source.output[0], *values], list(reader.output), f"{reader.name}.where"))
+                reader.output[0] += ".unused"
+            continue
+        out.append(node)
+    graph.nodes = out
+    graph._index()
+
+
+def move_integers(graph: Graph) -> None:
+    """Operators that only move or select values do so with what is stored: DQ -> Pad -> Q becomes Pad."""
+    for node in graph.nodes:
+        if node.op_type not in MOVING or (node.op_type == "Resize" and _attribute(node, "mode") != b"nearest"):
+            continue
+        maker = graph.maker.get(node.input[0])
+        readers = graph.readers.get(node.output[0], [])
+        if maker is None or maker.op_type != DEQUANTISE or not readers or any(r.op_type != QUANTISE for r in readers):
+            continue
+        if not _same(graph, [maker, *readers]):
+            continue
+        if node.op_type == "Pad":
+            del node.input[3:]  # axes that are not named are all axes
+            value = [name for name in node.input[2:3] if name]
+            if value and graph.constants[value[0]].any():
+                continue
+            del node.input[2:]
+            node.input.append(maker.input[2])  # zero, as it is stored
+        node.input[0] = maker.input[0]
+        node.output[0] = readers[0].output[0]
+        for reader in readers:
+            for other in graph.readers.get(reader.output[0], []):
+                for i, name in enumerate(other.input):
+                    if name == reader.output[0]:
+                        other.input[i] = node.output[0]
+            reader.output[0] += ".unused"
+        graph._index()
+
+
+def _same(graph: Graph, nodes: list[NodeProto | None]) -> bool:
+    return len({_parameters(graph, node) for node in nodes if node is not None}) == 1
+
+
+def _attribute(node: NodeProto, name: str) -> Any:
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), None)
 
 
 def _parameters(graph: Graph, node: NodeProto) -> tuple[float, int]:
     return float(graph.constants[node.input[1]].item()), int(graph.constants[node.input[2]].item())
+
+
+PASSES = (
+    fold_constants,
+    drop_integer_clips,
+    drop_implied_activations,
+    pool_globally,
+    unsign,
+    compare_integers,
+    move_integers,
+    quantise_biases,
+    drop_axes,
+    integer_ends,
+)

@@ -18,8 +18,11 @@ from edgeseg.errors import ExportError
 from edgeseg.models.enet import Initial
 
 
-def rewrite(network: nn.Module) -> nn.Module:
-    """A copy of `network` in evaluation mode that gives the same logits; the network itself is left alone."""
+def rewrite(network: nn.Module, *, channels_last: bool = False) -> nn.Module:
+    """A copy of `network` in evaluation mode that gives the same logits; the network itself is left alone.
+
+    channels_last  the runtime keeps channels in the last axis (TFLite), where a pixel shuffle is a change of shape
+    """
     rewritten = copy.deepcopy(network).eval()
     for path, module in list(rewritten.named_modules()):
         if isinstance(module, nn.Sequential):
@@ -28,9 +31,12 @@ def rewrite(network: nn.Module) -> nn.Module:
             rewritten = _replace(rewritten, path, FoldedInitial(module))
     for path, module in list(rewritten.named_modules()):
         if isinstance(module, nn.ConvTranspose2d) and is_subpixel(module):
-            rewritten = _replace(rewritten, path, SubpixelConv(module))
+            rewritten = _replace(rewritten, path, SubpixelRows(module) if channels_last else SubpixelConv(module))
         elif isinstance(module, nn.BatchNorm2d):
             rewritten = _replace(rewritten, path, affine_convolution(module))
+    for module in rewritten.modules():
+        if isinstance(module, nn.Conv2d) and module.bias is None:  # the exporters make up zeros of their own, in float
+            module.bias = nn.Parameter(torch.zeros(module.out_channels))
     for parameter in rewritten.parameters():
         parameter.requires_grad_(False)
     return rewritten
@@ -63,6 +69,8 @@ def fold_sequential(layers: nn.Sequential) -> nn.Sequential:
         before = out[-1] if out else None
         if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d | nn.ConvTranspose2d):
             out[-1] = _fold(before, layer)
+        elif isinstance(layer, nn.ReLU | nn.ReLU6) and isinstance(before, nn.ConvTranspose2d) and is_subpixel(before):
+            before.activation = layer  # a `SubpixelConv` has it before the shuffle, where it costs nothing
         elif not isinstance(layer, nn.Dropout | nn.Dropout2d | nn.Identity):
             out.append(layer)
     return nn.Sequential(*out)
@@ -71,7 +79,7 @@ def fold_sequential(layers: nn.Sequential) -> nn.Sequential:
 def _fold(conv: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> nn.Module:
     if isinstance(conv, nn.ConvTranspose2d) and conv.groups > 1:
         raise ExportError("a batch norm after a grouped transposed convolution cannot be folded; use groups=1")
-    folded: nn.Module = fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))  # type: ignore[type-var]
+    folded: nn.Module = fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))
     return folded
 
 
@@ -115,7 +123,10 @@ class FoldedInitial(nn.Module):
         self.act = initial.act
 
     def forward(self, image: Tensor) -> Tensor:
-        out: Tensor = self.act(torch.cat([self.conv(image), self.norm(self.pool(image))], 1))
+        parts = self.conv(image), self.norm(self.pool(image))
+        if isinstance(self.act, nn.ReLU):  # before the concatenation it is part of the convolutions
+            return torch.cat([self.act(part) for part in parts], 1)
+        out: Tensor = self.act(torch.cat(parts, 1))
         return out
 
 
@@ -167,11 +178,49 @@ class SubpixelConv(nn.Module):
         self.conv.weight.data = weight.reshape(c_out * s * s, c_in, height, width)
         bias = transposed.bias.detach() if transposed.bias is not None else torch.zeros(c_out)
         self.conv.bias = nn.Parameter(bias.repeat_interleave(s * s))
+        self.activation = getattr(transposed, "activation", nn.Identity())
         self.shuffle = nn.PixelShuffle(s)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.shuffle(self.conv(self.pad(x)))
+        out: Tensor = self.shuffle(self.activation(self.conv(self.pad(x))))
         return out
+
+
+class SubpixelRows(nn.Module):
+    """A `SubpixelConv` for channels-last memory, where a shuffle of its channels would be a transposition of six axes.
+
+    One convolution for each of the s rows that a row becomes, with the s pixels of each place one after the other in its
+    channels: (n, h, w, s * c_out) is (n, h, s * w, c_out) in memory already, and the rows need only be interleaved.
+    """
+
+    def __init__(self, transposed: nn.ConvTranspose2d) -> None:
+        super().__init__()
+        whole = SubpixelConv(transposed)
+        self.stride, self.channels = transposed.stride[0], transposed.out_channels
+        self.pad, self.activation = whole.pad, whole.activation
+        self.rows = nn.ModuleList()
+        for row in range(self.stride):
+            # from (c_out, row, column) to (column, c_out) of one row
+            order = (
+                torch.arange(self.channels * self.stride**2)
+                .reshape(self.channels, self.stride, self.stride)[:, row]
+                .T.flatten()
+            )
+            conv = copy.deepcopy(whole.conv)
+            conv.out_channels = len(order)
+            conv.weight = nn.Parameter(whole.conv.weight.detach()[order])
+            assert whole.conv.bias is not None
+            conv.bias = nn.Parameter(whole.conv.bias.detach()[order])
+            self.rows.append(conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, _, h, w = x.shape
+        x = self.pad(x)
+        rows = [
+            self.activation(row(x)).permute(0, 2, 3, 1).reshape(n, h, 1, w * self.stride * self.channels) for row in self.rows
+        ]
+        out = torch.cat(rows, 2).reshape(n, h * self.stride, w * self.stride, self.channels)
+        return out.permute(0, 3, 1, 2)
 
 
 def _offsets(kernel: int, stride: int, padding: int) -> tuple[int, int]:

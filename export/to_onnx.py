@@ -51,19 +51,22 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     model.producer_name = "edgeseg"
     del model.functions[:], model.graph.value_info[:], model.graph.metadata_props[:]
     model.graph.doc_string = ""
-    names: dict[str, str] = {}
-    for i, node in enumerate(model.graph.node):
-        del node.metadata_props[:]
-        node.doc_string, node.name = "", f"{node.op_type}_{i}"
+    names = {"": "", INPUT: INPUT, OUTPUT: OUTPUT}
     for index, tensor in enumerate(model.graph.initializer):
-        del tensor.metadata_props[:]
         names[tensor.name] = f"c{index}"
+        del tensor.metadata_props[:]
         tensor.doc_string, tensor.name = "", names[tensor.name]
     for value in (*model.graph.input, *model.graph.output):
         del value.metadata_props[:]
-    for node in model.graph.node:
-        for i, name in enumerate(node.input):
-            node.input[i] = names.get(name, name)
+    for index, node in enumerate(model.graph.node):
+        del node.metadata_props[:]
+        plumbing = node.op_type in (qdq.QUANTISE, qdq.DEQUANTISE)  # fused away when loaded: their names are never seen
+        node.doc_string, node.name = "", "" if plumbing else f"{node.op_type}_{index}"
+        for i, name in enumerate(node.output):
+            names.setdefault(name, f"v{index}.{i}" if i else f"v{index}")
+        for end in (node.input, node.output):
+            for i, name in enumerate(end):
+                end[i] = names[name]
     onnx.checker.check_model(model)
     return model
 
@@ -85,6 +88,3 @@ def share_constants(model: onnx.ModelProto) -> onnx.ModelProto:
         for i, name in enumerate(node.input):
             node.input[i] = renamed.get(name, name)
     return model
-
-
-

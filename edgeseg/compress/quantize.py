@@ -1,8 +1,8 @@
 """The int8 policy of edgeseg, for PT2E quantisation: one set of ranges, which both file formats carry.
 
 Weights are symmetric per output channel, activations asymmetric per tensor. A tensor has one range, however many
-readers it has. What decides speed is where ranges are *not*: between a convolution (or addition) and its ReLU there is none, for
-integer kernels clip for nothing; and operators that only move or select values keep the range they get, for their
+readers it has. What decides speed is where ranges are *not*: between a convolution (or addition) and its ReLU there is
+none, for integer kernels clip for nothing; and operators that only move or select values keep the range they get, for their
 integer kernels cannot rescale (a concatenation in TFLite among them, so all that it joins shares one range).
 
 Quantising makes a graph ready for calibration (`prepare`), and with the ranges fixed it becomes a graph of quantise and
@@ -17,8 +17,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.observer import PerChannelMinMaxObserver
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import (
     FixedQParamsQuantizationSpec,
     QuantizationAnnotation,
@@ -78,7 +78,9 @@ PASSING = {
 }
 
 
-def prepare(network: nn.Module, size: tuple[int, int], observer: Callable[..., Any], *, channels_last: bool = False) -> fx.GraphModule:
+def prepare(
+    network: nn.Module, size: tuple[int, int], observer: Callable[..., Any], *, channels_last: bool = False
+) -> fx.GraphModule:
     """The graph of `network` with an observer at every range, to be run on calibration images.
 
     network        in evaluation mode, batch norms folded (`edgeseg.export.rewrites`)
@@ -147,11 +149,15 @@ class EdgeQuantizer(Quantizer):  # type: ignore[misc]
                 inputs[producer] = self.activation  # out of a float piece
         if node.target in WEIGHTED:
             inputs[cast(fx.Node, node.args[1])] = _weight(WEIGHTED[node.target])
+        elif node.target in ARITHMETIC:
+            inputs |= dict.fromkeys((n for n in node.all_input_nodes if n.op == "get_attr" and is_float(n)), self.activation)
         output: Any = None
         if node in ranges:
             first = ranges.first(node)
             output = self.activation if first is node else SharedQuantizationSpec(first)
-        return QuantizationAnnotation(input_qspec_map=inputs, output_qspec=output, allow_implicit_sharing=False, _annotated=True)
+        return QuantizationAnnotation(
+            input_qspec_map=inputs, output_qspec=output, allow_implicit_sharing=False, _annotated=True
+        )
 
 
 class Ranges:

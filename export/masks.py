@@ -1,0 +1,101 @@
+"""Pooling masks in integer arithmetic: where a maximum came from, without a comparison.
+
+TFLite's comparisons have no kernel in XNNPACK, and give booleans that come back to integers by way of float. But of x == m it
+is known that m, the maximum of x's window, is never smaller, and both have the same scale s: m - x is 0 or at
+least s. So (s - (m - x)) / s, stored in a range of 0..1 that saturates, is the mask, and exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.ao.quantization.fx._decomposed  # registers the operators that PT2E writes
+from torch import fx
+
+aten = torch.ops.aten
+decomposed = torch.ops.quantized_decomposed
+
+LEAST, GREATEST = -128, 127
+STEPS = GREATEST - LEAST
+CASTS = {aten.to.dtype, aten._to_copy.default, aten.to.dtype_layout}
+# What an enlarged maximum passes through on its way from the pooling.
+MOVING = {
+    aten.permute.default,
+    aten.cat.default,
+    aten.view.default,
+    aten.reshape.default,
+    aten.upsample_nearest2d.vec,
+    decomposed.quantize_per_tensor.default,
+    decomposed.dequantize_per_tensor.default,
+}
+
+QUANTISING = {decomposed.quantize_per_tensor.default, decomposed.dequantize_per_tensor.default}
+
+
+def arithmetic_masks(graph: fx.GraphModule) -> fx.GraphModule:
+    """Replace, in a converted graph, every cast comparison of a tensor with its own enlarged maxima. In place."""
+    for node in list(graph.graph.nodes):
+        if node.op == "call_function" and node.target is aten.eq.Tensor:
+            x, maxima = node.args
+            if not is_enlarged_maximum(maxima, x):
+                x, maxima = maxima, x
+            for check in [user for user in node.users if user.target is aten._assert_tensor_metadata.default]:
+                graph.graph.erase_node(check)
+            casts = [user for user in node.users if user.target in CASTS]
+            if is_enlarged_maximum(maxima, x) and len(casts) == len(node.users) and _parameters(x) == _parameters(maxima):
+                scale, _ = _parameters(x)
+                with graph.graph.inserting_before(node):
+                    mask = _mask(graph, x, maxima, scale)
+                for cast in casts:
+                    cast.replace_all_uses_with(mask)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def is_enlarged_maximum(maxima: Any, x: Any) -> bool:
+    """Whether `maxima` is a max-pooling of `x`, only enlarged since."""
+    if not (isinstance(maxima, fx.Node) and isinstance(x, fx.Node)):
+        return False
+    node = maxima
+    while node.target in MOVING:
+        if len(node.all_input_nodes) != 1:
+            return False
+        node = node.all_input_nodes[0]
+    return node.target is aten.max_pool2d.default and _origin(node.args[0]) is _origin(x)
+
+
+def _origin(node: Any) -> Any:
+    """What a tensor was before it was quantised (perhaps more than once, by the same parameters)."""
+    while isinstance(node, fx.Node) and node.target in QUANTISING:
+        node = node.args[0]
+    return node
+
+
+def _parameters(node: Any) -> tuple[Any, Any]:
+    """(scale, zero point) of a dequantised tensor; (None, None) of any other."""
+    if isinstance(node, fx.Node) and node.target is decomposed.dequantize_per_tensor.default:
+        return node.args[1], node.args[2]
+    return None, None
+
+
+def _mask(graph: fx.GraphModule, x: fx.Node, maxima: fx.Node, scale: float) -> fx.Node:
+    """Nodes, at the graph's insertion point, that compute 1 where `x` equals `maxima` and 0 elsewhere."""
+
+    def stored(value: fx.Node, step: float) -> fx.Node:
+        """`value` as an integer number of steps, from 0 up to 255, and back."""
+        parameters = (step, LEAST, LEAST, GREATEST, torch.int8)
+        quantised = graph.graph.call_function(decomposed.quantize_per_tensor.default, (value, *parameters))
+        return graph.graph.call_function(decomposed.dequantize_per_tensor.default, (quantised, *parameters))
+
+    def constant(value: float) -> fx.Node:
+        name = f"mask_constant_{len(list(graph.buffers()))}"
+        graph.register_buffer(name, torch.full((1, 1, 1, 1), value))
+        return stored(graph.graph.get_attr(name), value / STEPS)
+
+    distance = stored(graph.graph.call_function(aten.sub.Tensor, (maxima, x)), scale)  # 0, or s and more
+    near = stored(
+        graph.graph.call_function(aten.sub.Tensor, (constant(scale), distance)), scale / STEPS
+    )  # s, or saturated at 0
+    return stored(graph.graph.call_function(aten.mul.Tensor, (near, constant(1 / scale))), 1 / STEPS)  # 1 or 0
