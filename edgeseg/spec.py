@@ -94,7 +94,9 @@ class Spec:
             raise SpecError(f"the Spec must be a JSON object, got {type(values).__name__}")
         version = values.get("format_version", FORMAT_VERSION)
         if not isinstance(version, int) or version > FORMAT_VERSION:
-            raise SpecError(f"the file's Spec has format version {version}, this edgeseg reads {FORMAT_VERSION}; upgrade edgeseg")
+            raise SpecError(
+                f"the file's Spec has format version {version}, this edgeseg reads {FORMAT_VERSION}; upgrade edgeseg"
+            )
         fields = {f.name: f for f in dataclasses.fields(cls)}
         hints = typing.get_type_hints(cls)
         missing = [

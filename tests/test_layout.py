@@ -25,6 +25,7 @@ ARROWS = {
     "errors": set(),
     "spec": {"errors"},
     "assets": {"errors"},
+    "whole": {"errors"},
     "runtime": set(),
     "models": set(),
     "compress": {"models"},
@@ -36,8 +37,8 @@ ARROWS = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-LEAVES = {"errors", "spec", "assets"}  # everybody may import them, but for what ARROWS says of the leaves themselves
-TOP = {"errors", "spec", "assets", "__init__", "__main__"}  # these get no leaves beyond their arrows
+LEAVES = {"errors", "spec", "assets", "whole"}  # everybody may import them, but for what ARROWS says of the leaves themselves
+TOP = {"errors", "spec", "assets", "whole", "__init__", "__main__"}  # these get no leaves beyond their arrows
 
 # area -> packages it may import; the standard library is always allowed.
 TORCH = {"torch", "numpy", "safetensors"}

@@ -58,11 +58,13 @@ def find(name: str, format: str, precision: str = "int8") -> Path:
     """Path of a shipped model file; ModelError names what there is."""
     models = trained()
     if name not in models:
-        raise ModelError(f"no trained model named {name!r} and no such file; there are: {', '.join(models)}")
+        raise ModelError(f"no trained model named {name!r} and no such file; there are: {', '.join(models) or 'none'}")
     path = models[name].files.get((format, precision))
     if path is None:
         there = ", ".join(f"{p} {f}" for f, p in models[name].files)
-        raise ModelError(f"model {name!r} does not ship as {precision} {format} (it ships as {there}); make it: edgeseg export {name}")
+        raise ModelError(
+            f"model {name!r} does not ship as {precision} {format} (it ships as {there}); make it: edgeseg export {name}"
+        )
     return path
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from edgeseg import assets
-from edgeseg.errors import ModelError, OutputError, UsageError
+from edgeseg.errors import ModelError, UsageError
 from edgeseg.models import MODELS, SegmentationNetwork
+from edgeseg.whole import write_whole
 
 METADATA_KEY = "edgeseg.model"
 PERSON = ("background", "person")
@@ -103,14 +103,7 @@ def save_checkpoint(path: Path, network: SegmentationNetwork, card: ModelCard, *
     dtype = torch.float16 if half else torch.float32
     state = {k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in network.state_dict().items()}
     data = to_bytes(state, {METADATA_KEY: json.dumps(dataclasses.asdict(card))})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+    write_whole(path, data)
 
 
 def weights_sha256(state: dict[str, torch.Tensor]) -> str:

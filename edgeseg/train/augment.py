@@ -6,6 +6,8 @@ given, so that a seed repeats a training.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +66,7 @@ def composite(frame: Frame, mask: Mask, background: Frame, size: tuple[int, int]
 
 def camera(frame: Frame, rng: Generator) -> Frame:
     """Light, colour, blur, noise and compression of cheap cameras."""
-    x = frame.astype(np.float32) / 255
+    x: NDArray[Any] = frame.astype(np.float32) / 255
     if rng.random() < 0.8:
         x = x * np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)  # white balance
         x = np.clip(x, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.3)))  # gamma

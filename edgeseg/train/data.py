@@ -91,10 +91,8 @@ def load(pair: Pair, longest: int | None = None) -> tuple[Frame, Mask]:
     """Picture and mask, shrunk so that the longer side is at most `longest`. DataError names what cannot be used."""
     frame = cv2.imread(str(pair.image), cv2.IMREAD_COLOR)
     mask = cv2.imread(str(pair.mask), cv2.IMREAD_GRAYSCALE)
-    for path, array in ((pair.image, frame), (pair.mask, mask)):
-        if array is None:
-            raise DataError(f"{path} cannot be read as a picture")
-    assert frame is not None and mask is not None
+    if frame is None or mask is None:
+        raise DataError(f"{pair.image if frame is None else pair.mask} cannot be read as a picture")
     if frame.shape[:2] != mask.shape:
         raise DataError(f"{pair.image} is {frame.shape[0]}x{frame.shape[1]}, its mask {mask.shape[0]}x{mask.shape[1]} pixels")
     height, width = mask.shape

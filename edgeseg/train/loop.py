@@ -23,12 +23,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from edgeseg.errors import ModelError, OutputError
+from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import ModelCard, load_model, save_checkpoint
 from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.train.augment import camera, composite, view
 from edgeseg.train.data import Frame, Mask, Pair, load
 from edgeseg.train.losses import person_loss
+from edgeseg.whole import make_folder, write_whole, written_whole
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def train(
                 logits = network(image.to(memory_format=torch.channels_last))
             loss = person_loss(enlarge(logits.float(), truth.shape[-2:]), truth)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizer.step()
             average.update(network)
@@ -249,24 +250,20 @@ def _rounded(scores: dict[str, float]) -> dict[str, float]:
 
 
 def _prepare(out: Path, fresh: bool) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if fresh:
-            (out / "log.csv").write_text("epoch,seconds,loss,learning_rate,val_iou\n")
-    except OSError as error:
-        raise OutputError(f"cannot write to {out}: {error.strerror}") from None
+    make_folder(out)
+    if fresh:
+        write_whole(out / "log.csv", b"epoch,seconds,loss,learning_rate,val_iou\n")
 
 
 def _save_state(
     out: Path, network: nn.Module, average: Average, optimizer: torch.optim.Optimizer, epoch: int, seconds: float
 ) -> None:
-    temporary = out / f".state.{os.getpid()}"
     state = {
         "epoch": epoch, "seconds": seconds, "network": network.state_dict(), "optimizer": optimizer.state_dict(),
         "average": average.values, "steps": average.steps,
     }  # fmt: skip
-    torch.save(state, temporary)
-    os.replace(temporary, out / "state.pt")
+    with written_whole(out / "state.pt") as part:
+        torch.save(state, part)
 
 
 def _restore(out: Path, network: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> tuple[int, float]:

@@ -1,0 +1,38 @@
+# make demo    environment, int8 export, parity, benchmark, a blurred portrait: everything lands in demo/
+# make test    lint, types and all tests
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types fast docs clean
+.DEFAULT_GOAL := demo
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,onnx,report,dev]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/python scripts/demo.py demo
+
+test: lint types
+	$(BIN)/python -m pytest
+
+fast: $(VENV)/.installed
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy knows nothing of package-dir: it is shown the tree as it installs
+types: $(VENV)/.installed
+	rm -rf build/tree && mkdir -p build/tree/edgeseg
+	ln -s $(CURDIR)/edgeseg/* $(CURDIR)/export $(CURDIR)/runtime $(CURDIR)/calib build/tree/edgeseg/
+	cd build/tree && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p edgeseg
+
+docs: $(VENV)/.installed
+	$(BIN)/python scripts/make_docs.py
+
+clean:
+	rm -rf build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,130 @@
+"""What every network here must do. A new network adds a row to CASES."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeseg.errors import ShapeError, UsageError
+from edgeseg.models import MODELS, DeepLabV3Plus, ENet, SegmentationNetwork
+from edgeseg.models.mobilenet import MobileNetV2, round_channels
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "enet": ("enet", {"activation": "relu"}),
+    "enet with PReLU": ("enet", {"activation": "prelu"}),
+    "deeplabv3plus": ("deeplabv3plus-mobilenetv2", {"width": 0.35, "aspp_channels": 16, "decoder_channels": 16}),
+    "deeplabv3plus stride 8": ("deeplabv3plus-mobilenetv2", {"width": 0.35, "output_stride": 8, "aspp_channels": 16}),
+    "deeplabv3plus stride 32": ("deeplabv3plus-mobilenetv2", {"width": 0.5, "output_stride": 32, "aspp_channels": 16}),
+}
+
+
+def build(case: str, channels: int = 1) -> SegmentationNetwork:
+    name, arguments = CASES[case]
+    torch.manual_seed(0)
+    return MODELS[name](channels, **arguments)
+
+
+def test_every_architecture_has_a_case() -> None:
+    assert {name for name, _ in CASES.values()} == set(MODELS)
+
+
+@pytest.mark.parametrize("case", CASES)
+class TestEveryNetwork:
+    @pytest.mark.parametrize(("channels", "size"), [(1, (64, 64)), (12, (64, 96)), (3, (96, 32))])
+    def test_gives_logits_at_its_output_stride(self, case: str, channels: int, size: tuple[int, int]) -> None:
+        network = build(case, channels).eval()
+        with torch.no_grad():
+            logits = network(torch.rand(2, 3, *size))
+        stride = network.output_stride
+        assert logits.shape == (2, channels, size[0] // stride, size[1] // stride)
+        assert torch.isfinite(logits).all()
+
+    def test_every_parameter_is_trained(self, case: str) -> None:
+        network = build(case).train()
+        network(torch.rand(2, 3, 64, 64)).square().sum().backward()
+        assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+    def test_a_size_it_cannot_take_is_answered_with_one_it_can(self, case: str) -> None:
+        network = build(case)
+        d = network.size_divisor
+        with pytest.raises(ShapeError, match=rf"divisible by {d}; use --size {10 * d}x{d}"):
+            network.check_size((10 * d + 1, d - 1))
+        network.check_size((10 * d, d))
+
+    @settings(max_examples=5, deadline=None)
+    @given(rows=st.integers(1, 3), columns=st.integers(1, 3))
+    def test_takes_every_size_it_says_it_takes(self, case: str, rows: int, columns: int) -> None:
+        network = build(case).eval()
+        size = (rows * network.size_divisor, columns * network.size_divisor)
+        network.check_size(size)
+        with torch.no_grad():
+            logits = network(torch.rand(1, 3, *size))
+        assert logits.shape[2:] == (size[0] // network.output_stride, size[1] // network.output_stride)
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_enet_parameters_by_hand() -> None:
+    """Table 1 of the paper with ReLU: weights of convolutions (no bias) plus 2 per channel of each batch norm."""
+
+    def bottleneck(c: int, kernel: int = 9) -> int:
+        i = c // 4
+        return c * i + 2 * i + kernel * i * i + 2 * i + i * c + 2 * c
+
+    def down(c_in: int, c: int) -> int:
+        i = c // 4
+        return 4 * c_in * i + 2 * i + 9 * i * i + 2 * i + i * c + 2 * c
+
+    def up(c_in: int, c: int) -> int:
+        i = c // 4
+        return c_in * c + 2 * c + c_in * i + 2 * i + 9 * i * i + 2 * i + i * c + 2 * c
+
+    asymmetric = 5 + 5
+    context = 6 * bottleneck(128) + 2 * bottleneck(128, asymmetric)
+    expected = (
+        3 * 13 * 9 + 2 * 16  # initial
+        + down(16, 64) + 4 * bottleneck(64)  # 1
+        + down(64, 128) + context  # 2
+        + context  # 3
+        + up(128, 64) + 2 * bottleneck(64)  # 4
+        + up(64, 16) + bottleneck(16)  # 5
+        + 16 * 19 * 4 + 19  # full convolution, 2x2, with bias
+    )  # fmt: skip
+    assert parameters(ENet(19, activation="relu")) == expected
+    assert 0.35e6 < expected < 0.37e6  # the paper says 0.37 M
+    prelu = parameters(ENet(19, activation="prelu"))
+    assert expected < prelu < 0.37e6
+
+
+def test_mobilenetv2_parameters_are_the_papers() -> None:
+    """3.4 M with the classifier: 1.81 M here, 0.41 M its 320 -> 1280 layer, 1.28 M its 1280 -> 1000 layer."""
+    here = parameters(MobileNetV2(1.0, 32))
+    assert here + (320 * 1280 + 2 * 1280) + (1280 * 1000 + 1000) == 3_504_872
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_output_stride_changes_sizes_and_not_weights(stride: int) -> None:
+    network = MobileNetV2(0.5, stride).eval()
+    with torch.no_grad():
+        low, features = network(torch.rand(1, 3, 64, 128))
+    assert low.shape == (1, round_channels(12), 16, 32)
+    assert features.shape == (1, 160, 64 // stride, 128 // stride)
+    assert parameters(network) == parameters(MobileNetV2(0.5, 32))
+
+
+@pytest.mark.parametrize(
+    ("channels", "rounded"), [(32, 32), (11.2, 16), (8.4, 8), (16 * 0.35, 8), (24 * 0.35, 8), (24 * 0.5, 16), (24, 24)]
+)
+def test_channels_are_rounded_as_the_authors_do(channels: float, rounded: int) -> None:
+    assert round_channels(channels) == rounded
+
+
+def test_an_output_stride_that_does_not_exist_is_named() -> None:
+    with pytest.raises(UsageError, match="must be one of 8, 16, 32; got 4"):
+        DeepLabV3Plus(1, output_stride=4)

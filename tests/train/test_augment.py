@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeseg.train.augment import camera, composite, view
+
+sizes = st.tuples(st.integers(8, 70), st.integers(8, 70))
+
+
+def person(h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+    """A red block that reaches the lower border, on green."""
+    mask = np.zeros((h, w), np.uint8)
+    mask[h // 3 :, w // 4 : 3 * w // 4] = 255
+    frame = np.zeros((h, w, 3), np.uint8)
+    frame[..., 1] = 255 - mask
+    frame[..., 2] = mask
+    return frame, mask
+
+
+@settings(max_examples=40, deadline=None)
+@given(source=sizes, size=sizes, seed=st.integers(0, 10_000))
+def test_views_keep_picture_and_mask_together(source: tuple[int, int], size: tuple[int, int], seed: int) -> None:
+    frame, mask = view(*person(*source), size, np.random.default_rng(seed))
+    assert frame.shape == (*size, 3)
+    assert mask.shape == size
+    assert np.abs(frame[..., 2].astype(int) - mask).max() <= 2  # red is where the mask is, at every pixel
+    assert np.abs(frame[..., 1].astype(int) + mask - 255).max() <= 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_composites_show_the_new_room_and_nothing_of_the_old(seed: int) -> None:
+    blue = np.zeros((50, 60, 3), np.uint8)
+    blue[..., 0] = 200
+    frame, mask = composite(*person(60, 40), blue, (64, 64), np.random.default_rng(seed))
+    assert frame.shape == (64, 64, 3)
+    assert (frame[mask == 0][:, 0] > 150).all()
+    assert (frame[mask == 0][:, 1] < 60).all()  # the old room was green
+    assert mask[-1].max() > 127  # who was cut by the lower border still is
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_a_seed_repeats_what_the_camera_does(seed: int) -> None:
+    frame, _ = person(20, 30)
+    first, second = (camera(frame, np.random.default_rng(seed)) for _ in range(2))
+    assert first.dtype == np.uint8
+    assert first.shape == frame.shape
+    assert (first == second).all()
+
+
+def test_cameras_differ() -> None:
+    frame, _ = person(20, 30)
+    seen = {camera(frame, np.random.default_rng(seed)).tobytes() for seed in range(20)}
+    assert len(seen) > 15
