@@ -255,9 +255,10 @@ def segment(paths: tuple[Path, ...], output: Path, model: str, backend: Any, thr
     A person model gives an 8-bit matte (255 is the person), other models class ids.
     """
     from edgeseg.runtime import open_session, read_picture
+    from edgeseg.runtime.picture import write_picture
     from edgeseg.runtime.segment import is_matting, pair_outputs
     from edgeseg.runtime.segment import segment as segment_frame
-    from edgeseg.runtime.whole import make_folder, write_picture
+    from edgeseg.whole import make_folder
 
     pairs = pair_outputs(paths, output)
     session = open_session(model, backend=backend, threads=threads)

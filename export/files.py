@@ -25,8 +25,8 @@ from edgeseg.export.rewrites import ChannelsLast, rewrite
 from edgeseg.models.checkpoint import Model
 from edgeseg.runtime.session import open_session
 from edgeseg.runtime.tensors import shrink
-from edgeseg.runtime.whole import make_folder, written_whole
 from edgeseg.spec import Quantisation, Spec
+from edgeseg.whole import make_folder, written_whole
 
 FORMATS: tuple[Format, ...] = ("tflite", "onnx")
 NEEDED = {"tflite": ("litert_torch", "ai_edge_litert"), "onnx": ("onnx", "onnxscript", "onnxruntime")}

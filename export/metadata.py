@@ -12,8 +12,8 @@ from pathlib import Path
 
 from edgeseg.errors import MissingExtraError, ModelError, SpecError
 from edgeseg.runtime.backends import open_backend
-from edgeseg.runtime.whole import written_whole
 from edgeseg.spec import ONNX_KEY, TFLITE_MEMBER, Spec
+from edgeseg.whole import written_whole
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold: the same Spec gives the same bytes at any time
 

@@ -15,8 +15,8 @@ from edgeseg.errors import ModelError, SpecError, UsageError
 from edgeseg.export.metadata import attach
 from edgeseg.runtime.backends import open_backend
 from edgeseg.runtime.session import open_session
-from edgeseg.runtime.whole import written_whole
 from edgeseg.spec import Spec
+from edgeseg.whole import written_whole
 
 SIZES = ("size", "output_size")
 LISTS = ("classes",)

@@ -11,9 +11,10 @@ with Blur(background="blur") as blur:
 from edgeseg.runtime.arrays import Alpha, Frame, Matte, Shot
 from edgeseg.runtime.backgrounds import Background, open_background
 from edgeseg.runtime.camera import SyntheticCamera, Webcam
-from edgeseg.runtime.capture import Pictures, Source, open_source, read_picture
+from edgeseg.runtime.capture import Pictures, Source, open_source
 from edgeseg.runtime.composite import blend, masked_blur
 from edgeseg.runtime.null_session import NullSession
+from edgeseg.runtime.picture import read_picture
 from edgeseg.runtime.pipeline import Blur, RunReport, limit_threads, run
 from edgeseg.runtime.refine import Smoother, refine
 from edgeseg.runtime.session import Session, open_session

@@ -12,8 +12,9 @@ import numpy as np
 
 from edgeseg.errors import DataError, UsageError
 from edgeseg.runtime.arrays import Alpha, Frame
-from edgeseg.runtime.capture import is_picture, read_picture
+from edgeseg.runtime.capture import is_picture
 from edgeseg.runtime.composite import GUARD, masked_blur
+from edgeseg.runtime.picture import read_picture
 from edgeseg.runtime.tensors import shrink
 from edgeseg.runtime.video import VideoFile
 

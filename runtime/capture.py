@@ -19,7 +19,7 @@ import numpy as np
 
 from edgeseg.errors import DataError, ShapeError
 from edgeseg.runtime.arrays import Frame, Shot
-from edgeseg.runtime.quiet import quiet_stderr
+from edgeseg.runtime.picture import read_picture
 
 
 class Source(Protocol):
@@ -106,24 +106,6 @@ def is_picture(path: Path) -> bool:
         return os.access(path, os.R_OK) and bool(cv2.haveImageReader(str(path)))
     except cv2.error:
         return False
-
-
-def read_picture(path: Path) -> Frame:
-    """A picture as (h, w, 3) uint8 BGR, turned upright by its EXIF orientation; grey becomes BGR, alpha is dropped.
-
-    Raises DataError for a file that is missing or no picture.
-    """
-    try:
-        data = np.fromfile(path, np.uint8)  # not imread, which fails on non-ASCII paths on some systems
-        with quiet_stderr():
-            frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except OSError as error:
-        raise DataError(f"picture {path} cannot be read: {error.strerror or error}") from None
-    except cv2.error as error:
-        raise DataError(f"picture {path} cannot be decoded: {error.err}; save it again as PNG or JPEG") from None
-    if frame is None:
-        raise DataError(f"{path} is not a picture that can be decoded; give a PNG or JPEG")
-    return frame  # type: ignore[return-value]
 
 
 def list_pictures(folder: Path) -> list[Path]:

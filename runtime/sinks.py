@@ -11,7 +11,8 @@ import numpy as np
 from edgeseg.errors import MissingExtraError, OutputError, UsageError
 from edgeseg.runtime.arrays import Frame, Shot
 from edgeseg.runtime.capture import Source
-from edgeseg.runtime.whole import make_folder, write_picture
+from edgeseg.runtime.picture import write_picture
+from edgeseg.whole import make_folder
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".m4v"}

@@ -13,7 +13,7 @@ import cv2
 
 from edgeseg.errors import MissingExtraError, OutputError
 from edgeseg.runtime.arrays import Frame, Shot
-from edgeseg.runtime.whole import cannot_write, make_folder, part_of
+from edgeseg.whole import cannot_write, make_folder, part_of
 
 if TYPE_CHECKING:
     import av

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 import edgeseg.runtime
 from edgeseg.cli import main
 from edgeseg.runtime import Shot, VideoSink
-from edgeseg.runtime.whole import write_picture
+from edgeseg.runtime.picture import write_picture
 from tests.runtime.tiny_models import write_tflite
 
 

@@ -10,9 +10,9 @@ import pytest
 from edgeseg.errors import ModelError, ShapeError
 from edgeseg.runtime import Blur, Null, NullSession, Pictures, Session, Shot, SyntheticCamera, open_session, run
 from edgeseg.runtime.arrays import Tensor
+from edgeseg.runtime.picture import write_picture
 from edgeseg.runtime.pipeline import PATIENCE
 from edgeseg.runtime.stages import StageTimes
-from edgeseg.runtime.whole import write_picture
 from tests.runtime.tiny_models import ONNX_SPEC, write_onnx
 
 

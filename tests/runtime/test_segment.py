@@ -11,8 +11,8 @@ import pytest
 from edgeseg.errors import DataError, UsageError
 from edgeseg.runtime import open_session
 from edgeseg.runtime import segment as module
+from edgeseg.runtime.picture import write_picture
 from edgeseg.runtime.segment import is_matting, pair_outputs, segment
-from edgeseg.runtime.whole import write_picture
 from tests.runtime.tiny_models import ONNX_SPEC, write_onnx
 
 PRIMARIES = [[0, 0, 16], [0, 16, 0], [16, 0, 0]]  # class 0 is blue, 1 green, 2 red

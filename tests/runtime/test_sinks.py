@@ -12,9 +12,9 @@ import pytest
 
 from edgeseg.errors import EdgesegError, MissingExtraError, OutputError, UsageError
 from edgeseg.runtime import Pictures, Shot, SyntheticCamera, VideoFile, VideoSink, open_sink, open_source
+from edgeseg.runtime.picture import write_picture
 from edgeseg.runtime.sinks import PictureFile, PictureFolder, VirtualCamera
 from edgeseg.runtime.video_sink import to_i420
-from edgeseg.runtime.whole import write_picture
 
 BARS = [(255, 255, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0), (255, 0, 255), (0, 0, 255), (255, 0, 0), (0, 0, 0)]
 

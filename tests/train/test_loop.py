@@ -63,7 +63,9 @@ def test_average_by_hand() -> None:
 def test_training_learns_resumes_and_leaves_a_checkpoint(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     lines: list[str] = []
-    schedule = Schedule(epochs=20, batch=4, evaluate_every=10, composite=0.0, learning_rate=5e-3, average=0.9, sizes=((0.0, 1.0),))
+    schedule = Schedule(
+        epochs=20, batch=4, evaluate_every=10, composite=0.0, learning_rate=5e-3, average=0.9, sizes=((0.0, 1.0),)
+    )
     scores = train_model("enet", [data], out, schedule, arguments={"activation": "relu"}, size=(32, 32), tell=lines.append)
     assert scores["iou"] > 0.8  # a bright disc on dark is easy
     assert set(scores) == {"iou", "iou/a", "iou/b"}
