@@ -25,7 +25,7 @@ Histogram = npt.NDArray[np.float64]
 BINS = 4096
 LEVELS = 256
 PERCENTILE = 99.995
-CANDIDATES = 64  # range ends that `mse` and `entropy` try, on either side
+CANDIDATES = 64  # that `mse` and `entropy` try for either end
 LEAST_SCALE = 2.0**-20  # of a tensor that is always zero
 
 
@@ -85,9 +85,12 @@ class HistogramObserver(ObserverBase):  # type: ignore[misc]
         width = 2 * self.reach / BINS
         return np.asarray(-self.reach + width * (np.arange(BINS) + 0.5))
 
-    def candidates(self) -> list[tuple[float, float]]:
-        """Ranges to try: both ends drawn in together, from all that was seen to an eighth of it."""
-        return [(self.least * share, self.greatest * share) for share in np.linspace(1.0, 0.125, CANDIDATES)]
+    def search(self, cost: Callable[[float, float], float]) -> tuple[float, float]:
+        """The range of least `cost`: first the upper end is drawn in, from all that was seen to a 64th, then the lower."""
+        shares = np.linspace(1.0, 1 / CANDIDATES, CANDIDATES)
+        high = min((self.greatest * share for share in shares), key=lambda end: cost(self.least, end))
+        low = min((self.least * share for share in shares), key=lambda end: cost(end, high))
+        return float(low), float(high)
 
 
 class MinMax(HistogramObserver):
@@ -114,7 +117,8 @@ class MSE(HistogramObserver):
     def range(self) -> tuple[float, float]:
         if not self.counts.any():
             return self.least, self.greatest
-        return min(self.candidates(), key=lambda ends: squared_error(self.centres, self.counts, *ends))
+        centres = self.centres
+        return self.search(lambda low, high: squared_error(centres, self.counts, low, high))
 
 
 class Entropy(HistogramObserver):
@@ -125,7 +129,8 @@ class Entropy(HistogramObserver):
             return self.least, self.greatest
         counts = self.counts.copy()
         counts[BINS // 2 - 1 : BINS // 2 + 1] = 0  # what a ReLU cut is exact in every range, and would outweigh all else
-        return min(self.candidates(), key=lambda ends: divergence(self.centres, counts, *ends))
+        centres = self.centres
+        return self.search(lambda low, high: divergence(centres, counts, low, high))
 
 
 def squared_error(values: Histogram, counts: Histogram, low: float, high: float) -> float:

@@ -43,8 +43,9 @@ def arithmetic_masks(graph: fx.GraphModule) -> fx.GraphModule:
             for check in [user for user in node.users if user.target is aten._assert_tensor_metadata.default]:
                 graph.graph.erase_node(check)
             casts = [user for user in node.users if user.target in CASTS]
-            if is_enlarged_maximum(maxima, x) and len(casts) == len(node.users) and _parameters(x) == _parameters(maxima):
-                scale, _ = _parameters(x)
+            scale, zero_point = _parameters(x)
+            integers = scale is not None and (scale, zero_point) == _parameters(maxima)
+            if integers and is_enlarged_maximum(maxima, x) and len(casts) == len(node.users):
                 with graph.graph.inserting_before(node):
                     mask = _mask(graph, x, maxima, scale)
                 for cast in casts:

@@ -100,9 +100,8 @@ def convert(prepared: fx.GraphModule) -> fx.GraphModule:
 
 def ends(graph: fx.GraphModule) -> tuple[tuple[float, int], tuple[float, int]]:
     """(scale, zero point) of the image and of the logits of a converted graph, as int8."""
-    quantise = next(n for n in graph.graph.nodes if "quantize_per_tensor" in str(n.target))
-    dequantise = next(n for n in reversed(graph.graph.nodes) if "dequantize_per_tensor" in str(n.target))
-    return (quantise.args[1], quantise.args[2]), (dequantise.args[1], dequantise.args[2])
+    last = next(n for n in reversed(graph.graph.nodes) if "dequantize_per_tensor" in str(n.target))
+    return (INPUT_SCALE, INPUT_ZERO_POINT), (last.args[1], last.args[2])
 
 
 class EdgeQuantizer(Quantizer):  # type: ignore[misc]
