@@ -24,7 +24,7 @@ from edgeseg.report.cost import count
 from edgeseg.report.predict import open_predictor
 from edgeseg.train.data import Pair, load, read_folder, split
 from edgeseg.train.evaluate import evaluate
-from edgeseg.train.truth import PERSON_CLASSES, TruthFolder
+from edgeseg.train.truth import PERSON_CLASSES, TruthFolder, read_truth
 from edgeseg.whole import write_whole
 
 # Kinds of pictures, by how the names of the research sets begin.
@@ -35,6 +35,7 @@ KINDS = {
     "vocneg": "pictures with nobody (VOC)",
     "borrat": "lecturers (Borrat)",
     "franck": "webcam composites of one man (franck)",
+    "scenes": "everyday scenes, other pictures than those trained on (VOC val)",
 }
 LICENCE = (
     "Weights: research and demonstration use. They were trained on photographs whose licences are research-only, "
@@ -56,7 +57,7 @@ def kind_of(pair: Pair) -> str:
     return prefix.group().lower() if prefix and prefix.group().lower() in KINDS else "other"
 
 
-def accuracy(model: str, pairs: list[Pair]) -> Scores:
+def accuracy(model: str, pairs: list[Pair], scenes: Path | None) -> Scores:
     """By kind of picture: IoU of the person, boundary F, and for pictures with nobody the share called person."""
     predictor = open_predictor(model)
     rows: Scores = {}
@@ -71,6 +72,9 @@ def accuracy(model: str, pairs: list[Pair]) -> Scores:
         table = TruthFolder(tuple((p.image, p.mask) for p in chosen), PERSON_CLASSES, _person_table(), binary=True)
         result: dict[str, Any] = evaluate(predictor.predict, table, predictor.person_class)
         rows[kind] = {"images": len(chosen), "iou": result["iou"]["person"], "boundary_f": result["boundary_f"]}
+    if scenes is not None:
+        result = evaluate(predictor.predict, read_truth(scenes, PERSON_CLASSES, 1), predictor.person_class)
+        rows["scenes"] = {"images": result["images"], "iou": result["iou"]["person"], "boundary_f": result["boundary_f"]}
     return rows
 
 
@@ -135,11 +139,12 @@ def page(
 @click.argument("name")
 @click.argument("checkpoint", type=click.Path(path_type=Path, exists=True))
 @click.option("--data", type=click.Path(path_type=Path, exists=True), multiple=True, required=True)
+@click.option("--scenes", type=click.Path(path_type=Path, exists=True), help="Labelled scenes that nothing was trained on.")
 @click.option("--description", default="person against the background")
-def main(name: str, checkpoint: Path, data: tuple[Path, ...], description: str) -> None:
+def main(name: str, checkpoint: Path, data: tuple[Path, ...], scenes: Path | None, description: str) -> None:
     training, validation = split([pair for folder in data for pair in read_folder(folder)])
     model = load_checkpoint(checkpoint)
-    scores = {"float": accuracy(str(checkpoint), validation)}
+    scores = {"float": accuracy(str(checkpoint), validation, scenes)}
     flat = {f"iou/{kind}": round(row["iou"], 4) for kind, row in scores["float"].items() if row.get("iou") is not None}
     card = dataclasses.replace(model.card, name=name, licence=LICENCE, accuracy=flat)
     shipped = FOLDER / f"{name}.safetensors"
@@ -148,7 +153,7 @@ def main(name: str, checkpoint: Path, data: tuple[Path, ...], description: str) 
     written = export(load_checkpoint(shipped), pictures, FOLDER, int8=True, say=lambda line: click.echo(line, err=True))
     for file in written:
         click.echo(f"{file.path.name}: {file.parity}")
-        scores[f"int8 {file.format}"] = accuracy(str(file.path), validation)
+        scores[f"int8 {file.format}"] = accuracy(str(file.path), validation, scenes)
     files = [shipped, *(file.path for file in written)]
     cost = count(model.network, card.size)
     write_whole(FOLDER / f"{name}.md", page(card, cost.params, cost.macs, files, scores).encode())

@@ -9,8 +9,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from edgeseg.errors import DataError, OutputError
+from edgeseg.errors import DataError
 from edgeseg.report.device import name_device
+from edgeseg.whole import write_whole
 
 SCHEMA = 1  # of the JSON; raised when a key changes its meaning or goes
 Report = dict[str, Any]
@@ -30,23 +31,24 @@ _mega, _kilobytes, _mebibytes = _scaled(1e6, 1), _scaled(1e3, 0), _scaled(2**20,
 # Heading with its unit -> cell of a row.
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "file": lambda row: Path(row["path"]).name,
-    "backend": lambda row: row["backend"],
-    "threads": lambda row: str(row["threads"]),
-    "size HxW": lambda row: "{}x{}".format(*row["size_hw"]),
     "median ms": _ms("median"),
     "p90 ms": _ms("p90"),
     "p99 ms": _ms("p99"),
     "cold ms": _ms("cold"),
-    "prepare ms": lambda row: f"{row['stages_ms']['prepare']:.3f}",
-    "decode ms": lambda row: f"{row['stages_ms']['decode']:.3f}",
     "against float": lambda row: row.get("speedup", {}).get("verdict", ""),
-    "runs": lambda row: str(row["runs"]),
-    "MMAC": lambda row: _mega(row["macs"]),
-    "M params": lambda row: _scaled(1e6, 2)(row["params"]),
     "file kB": lambda row: _kilobytes(row["size_bytes"]),
     "peak MiB": lambda row: _mebibytes(row["peak_rss_bytes"]),
-    "accuracy in float": lambda row: ", ".join(f"{name} {value:.3f}" for name, value in row["accuracy"].items()),
+    "MMAC": lambda row: _mega(row["macs"]),
+    "MFLOP": lambda row: _mega(row["flops"]),
+    "M params": lambda row: _scaled(1e6, 2)(row["params"]),
+    "size HxW": lambda row: "{}x{}".format(*row["size_hw"]),
+    "backend": lambda row: row["backend"],
+    "threads": lambda row: str(row["threads"]),
+    "runs": lambda row: str(row["runs"]),
+    "prepare ms": lambda row: f"{row['stages_ms']['prepare']:.3f}",
+    "decode ms": lambda row: f"{row['stages_ms']['decode']:.3f}",
 }
+BAR_AFTER = "file"  # on the page, where people would rather look than read
 
 NOTES = """\
 Latency is that of inference alone, after {warmup} warm-up runs, in rounds in which the files take turns; the first run of a
@@ -63,6 +65,7 @@ def to_markdown(report: Report) -> str:
     parts = [f"## {name_device(report['device'])}", _software(report)]
     if good:
         parts.append(_table(good))
+        parts += _accuracies(good)
         parts.append(NOTES.format(**report["measured"]))
         parts += [_operators(row) for row in good if "operators" in row]
     if bad:
@@ -102,11 +105,7 @@ def read_report(path: Path) -> Report:
 
 def write_text(path: Path, text: str) -> None:
     """OutputError where that cannot be done."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+    write_whole(path, text.encode())
 
 
 def _software(report: Report) -> str:
@@ -134,6 +133,12 @@ def _table(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _accuracies(rows: Sequence[Row]) -> list[str]:
+    """A line for each model that says how good its float network was."""
+    models = {row["model"]: row["accuracy"] for row in rows if row["accuracy"]}
+    return [f"{name} in float: {', '.join(f'{k} {v:.3f}' for k, v in found.items())}." for name, found in models.items()]
+
+
 def _operators(row: Row) -> str:
     name = Path(row["path"]).name
     if row["operators"] is None:
@@ -150,14 +155,18 @@ def _section(report: Report, longest: float) -> str:
     parts = [f"<h2>{escape(name_device(report['device']))}</h2>", f"<p>{escape(_software(report))}</p>"]
     if good:
         table = _used(good)
-        head = "".join(f"<th>{escape(heading)}</th>" for heading in (*table, "median, p90"))
+        head = "".join(f"<th>{escape(h)}</th>" + ("<th>median, p90</th>" if h == BAR_AFTER else "") for h in table)
         body = "".join(
             "<tr>"
-            + "".join(f"<td>{escape(cells[i])}</td>" for cells in table.values())
-            + f"<td>{_bar(row, longest)}</td></tr>\n"
+            + "".join(
+                f"<td>{escape(cells[i])}</td>" + (f"<td>{_bar(row, longest)}</td>" if heading == BAR_AFTER else "")
+                for heading, cells in table.items()
+            )
+            + "</tr>\n"
             for i, row in enumerate(good)
         )
         parts.append(f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>")
+        parts += [f"<p>{escape(line)}</p>" for line in _accuracies(good)]
         parts.append(f"<p>{escape(NOTES.format(**report['measured']))}</p>")
         parts += [f"<pre>{escape(_operators(row))}</pre>" for row in good if "operators" in row]
     for row in report["results"]:
