@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from edgeseg.errors import MissingExtraError, OutputError
+from edgeseg.errors import CaptureError, MissingExtraError, OutputError
 from edgeseg.runtime.arrays import Frame, Shot
 from edgeseg.whole import cannot_write, make_folder, part_of
 
@@ -31,7 +31,7 @@ class VideoSink:
     fps       for players that want one; every frame keeps its own `time_s`
     sound_of  a video file whose sound is copied, unchanged
 
-    Ctrl-C closes in order: the part so far plays. Any other exception removes what was written.
+    Ctrl-C, and a camera that vanishes, close in order: the part so far plays. Any other exception removes what was written.
     """
 
     def __init__(self, path: Path, size_hw: tuple[int, int], fps: float, sound_of: Path | None = None) -> None:
@@ -87,7 +87,7 @@ class VideoSink:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         import av
 
-        whole = kind is None or issubclass(kind, KeyboardInterrupt | SystemExit)
+        whole = kind is None or issubclass(kind, KeyboardInterrupt | SystemExit | CaptureError)
         try:
             if whole and self._last_pts >= 0:
                 self._file.mux(self._stream.encode(None))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeseg.errors import EdgesegError, MissingExtraError, OutputError, UsageError
+from edgeseg.errors import CaptureError, EdgesegError, MissingExtraError, OutputError, UsageError
 from edgeseg.runtime import Pictures, Shot, SyntheticCamera, VideoFile, VideoSink, open_sink, open_source
 from edgeseg.runtime.picture import write_picture
 from edgeseg.runtime.sinks import PictureFile, PictureFolder, VirtualCamera
@@ -115,10 +115,11 @@ def write_until(error: type[BaseException], path: Path) -> None:
         raise error
 
 
-def test_ctrl_c_leaves_a_video_that_plays(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [KeyboardInterrupt, CaptureError])
+def test_ctrl_c_and_a_camera_that_vanishes_leave_a_video_that_plays(tmp_path: Path, end: type[BaseException]) -> None:
     path = tmp_path / "a.mp4"
-    with pytest.raises(KeyboardInterrupt):
-        write_until(KeyboardInterrupt, path)
+    with pytest.raises(end):
+        write_until(end, path)
     assert len(read_video(path)) == 7
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
