@@ -312,8 +312,12 @@ def blur(
     edgeseg blur --input talk.mp4 --output out.mp4              a video, with its sound
     edgeseg blur -i me.jpg -b beach.jpg -o out.png              a virtual background
     """
+    import signal
+
     from edgeseg.runtime import Blur, limit_threads, open_sink, open_source, run
 
+    for stop in (signal.SIGINT, signal.SIGTERM):  # both end it in order; a shell starts background jobs with SIGINT ignored
+        signal.signal(stop, signal.default_int_handler)
     if webcam is not None and source is not None:
         raise UsageError("--webcam and --input were both given; choose one")
     if webcam is not None and not webcam.isdecimal():
