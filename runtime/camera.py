@@ -64,7 +64,8 @@ class Webcam:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._ended = True
         self._thread.join(PATIENCE_S)
-        self._camera.release()
+        with quiet_stderr():  # OpenCV warns about a device that is gone
+            self._camera.release()
 
     def __iter__(self) -> Iterator[Shot]:
         start = None
