@@ -35,7 +35,7 @@ KINDS = {
     "vocneg": "pictures with nobody (VOC)",
     "borrat": "lecturers (Borrat)",
     "franck": "webcam composites of one man (franck)",
-    "scenes": "everyday scenes, other pictures than those trained on (VOC val)",
+    "scenes": "people in everyday scenes (VOC val)",
 }
 LICENCE = (
     "Weights: research and demonstration use. They were trained on photographs whose licences are research-only, "
@@ -73,7 +73,9 @@ def accuracy(model: str, pairs: list[Pair], scenes: Path | None) -> Scores:
         result: dict[str, Any] = evaluate(predictor.predict, table, predictor.person_class)
         rows[kind] = {"images": len(chosen), "iou": result["iou"]["person"], "boundary_f": result["boundary_f"]}
     if scenes is not None:
-        result = evaluate(predictor.predict, read_truth(scenes, PERSON_CLASSES, 1), predictor.person_class)
+        truth = read_truth(scenes, PERSON_CLASSES, 1)
+        with_people = [pair for pair, (_, ids) in zip(truth.pairs, truth.load(), strict=True) if (ids == 1).any()]
+        result = evaluate(predictor.predict, dataclasses.replace(truth, pairs=tuple(with_people)), predictor.person_class)
         rows["scenes"] = {"images": result["images"], "iou": result["iou"]["person"], "boundary_f": result["boundary_f"]}
     return rows
 

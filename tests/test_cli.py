@@ -84,7 +84,7 @@ REFUSED = [
     ("bench {bare}", 1, "carries no Spec"),
     ("bench {model} --backend litert", 1, "use ort"),
     ("bench {model} --join {text}", 1, "not JSON"),
-    ("bench {model} --min-seconds 0 --markdown {text}/table.md", 1, "cannot write"),
+    ("bench {model} --min-seconds 0 --markdown {text}/table.md", 1, "cannot be written"),
     ("eval nobody --data {data}", 1, "no model and no checkpoint"),
     ("eval {text} --data {data}", 1, "not a readable safetensors checkpoint"),
     ("eval {tmp}/no.tflite --data {data}", 1, "does not exist"),
@@ -116,7 +116,7 @@ def test_refusals(files, arguments, status, needle):
 
 DONE = [
     ("--version", __version__),
-    ("bench {model} --min-seconds 0", "| model.onnx | ort "),
+    ("bench {model} --min-seconds 0", "| model.onnx | "),
     ("bench {model} {bare} --min-seconds 0", "- failed: "),
     ("eval {model} --data {data}", "IoU person      1.0000"),
     ("eval {int8} --data {data} --backend litert", "IoU person      1.0000"),
