@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
-import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import ModelCard, load_model, save_checkpoint
@@ -49,7 +49,7 @@ class Schedule:
     seed: int = 0
 
 
-class Pictures(Dataset[tuple[Tensor, Tensor]]):
+class Pictures:
     """Augmented pictures (3, h, w) float32 RGB 0..1 with truth (1, h, w), all decoded once and kept in memory."""
 
     def __init__(self, pairs: list[Pair], backgrounds: list[Frame], size: tuple[int, int], schedule: Schedule) -> None:
@@ -224,14 +224,27 @@ def validate(network: SegmentationNetwork, pairs: list[Pair], size: tuple[int, i
 
 
 def _batches(data: Pictures, schedule: Schedule) -> Iterator[tuple[Tensor, Tensor]]:
-    order = torch.Generator().manual_seed(schedule.seed * 1_000_003 + data.epoch)
-    worker = 1 if len(data) > schedule.batch and os.name == "posix" else 0
-    return iter(
-        DataLoader(
-            data, schedule.batch, shuffle=True, drop_last=len(data) >= schedule.batch, num_workers=worker, generator=order,
-            multiprocessing_context="fork" if worker else None, prefetch_factor=4 if worker else None,
-        )
-    )  # fmt: skip
+    """Full batches in random order. A thread makes the next ones while the network computes: OpenCV and NumPy let go of
+    the interpreter, and unlike a forked worker it cannot inherit the locks of another thread.
+    """
+    order = np.random.default_rng((schedule.seed, data.epoch)).permutation(len(data))
+    batch = min(schedule.batch, len(data))
+    pool = ThreadPoolExecutor(1)
+    ahead: deque[Future[tuple[Tensor, Tensor]]] = deque()
+    try:
+        for start in range(0, len(data) - batch + 1, batch):
+            ahead.append(pool.submit(_batch, data, order[start : start + batch].tolist()))
+            if len(ahead) > 3:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batch(data: Pictures, indices: list[int]) -> tuple[Tensor, Tensor]:
+    images, truths = zip(*(data[i] for i in indices), strict=True)
+    return torch.stack(images), torch.stack(truths)
 
 
 def _progress(epochs: float, seconds: float, schedule: Schedule) -> float:
