@@ -34,7 +34,7 @@ KINDS = {
     "voc": "everyday scenes with people (VOC)",
     "vocneg": "pictures with nobody (VOC)",
     "borrat": "lecturers (Borrat)",
-    "franck": "webcam composites of one man (franck)",
+    "franck": "webcam composites of one man, who is in the training pictures too (franck)",
     "scenes": "people in everyday scenes (VOC val)",
 }
 LICENCE = (

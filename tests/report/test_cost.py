@@ -85,8 +85,7 @@ ENET = [
 def test_enet_by_its_table():
     """1.724 GMAC. With a 3x3 kernel in the last layer, as some versions have it, 57600 x 5 x 16 x 19 = 0.088 GMAC more: 1.81.
 
-    The paper says 3.83 GFLOPs, counted as 2 per multiply-add: 1.92 GMAC. Published recounts lie between, 1.77 and up; they
-    differ in that kernel and in whether transposed convolutions are counted by the output's pixels.
+    The paper says 3.83 GFLOPs, which is 1.92 GMAC counted as 2 per multiply-add; it does not say how it was counted.
     """
     macs = sum(pixels * weights for _, pixels, weights, _, _ in ENET)
     params = sum(weights + 2 * normalised + slopes for _, _, weights, normalised, slopes in ENET) + 19  # the head's bias
