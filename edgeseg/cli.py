@@ -5,6 +5,7 @@ Results go to stdout, talk and progress to stderr. Exit status: 0 done, 1 a clea
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -70,12 +71,17 @@ def main() -> None:
 @main.command()
 @click.argument("model")
 @click.option("--data", "data", type=path_type, multiple=True, required=True, help="Data folder (images/, masks/); repeatable.")
+@click.option("--validation", type=path_type, multiple=True, help="Data folder that only judges; needed with labels/.")
+@click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")
 @click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Argument of a new network, as in width=0.5.")
+@click.option("--initial", help="Model or checkpoint whose weights a new network of its kind begins with.")
 @click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
+@click.option("--framing", "framings", type=Size(), multiple=True, help="Train at these sizes in turn; repeatable.")
 @click.option("--epochs", default=60, show_default=True, help="Length of the schedule.")
 @click.option("--minutes", type=float, help="Shrink the schedule so that it ends by then.")
 @click.option("--batch", default=32, show_default=True)
+@click.option("--rate", "learning_rate", type=float, help="Peak learning rate. [default: 0.004]")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on after the newest finished epoch.")
 @click.option("-o", "--out", type=path_type, help="Folder for checkpoint and log. [default: runs/MODEL]")
@@ -83,34 +89,47 @@ def main() -> None:
 def train(
     model: str,
     data: tuple[Path, ...],
+    validation: tuple[Path, ...],
+    auxiliary: tuple[Path, ...],
     backgrounds: Path | None,
     settings: tuple[str, ...],
+    initial: str | None,
     size: tuple[int, int] | None,
+    framings: tuple[tuple[int, int], ...],
     epochs: int,
     minutes: float | None,
     batch: int,
+    learning_rate: float | None,
     seed: int,
     resume: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Train MODEL (an architecture, a trained model or a checkpoint) on persons and their masks.
+    """Train MODEL (an architecture, a trained model or a checkpoint) on persons and their masks, or on labelled classes.
 
-    A tenth of every source is held back for validation. Writes last.safetensors, state.pt and log.csv.
+    Of folders with masks/ a tenth of every source is held back for validation; folders with labels/ need one that is
+    held back (--validation). Writes last.safetensors, state.pt and log.csv.
+
+    \b
+    edgeseg train deeplabv3plus-mobilenetv2 --data person-train --auxiliary voc/train --backgrounds rooms
+    edgeseg train enet --set activation=relu --data camvid/train --validation camvid/val --size 360x480
     """
     try:
         from edgeseg.train.loop import Schedule
-        from edgeseg.train.run import parse_arguments, train_model
+        from edgeseg.train.run import Folders, parse_arguments, train_model
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "training") from None
     out = out or Path("runs") / Path(model).stem
+    schedule = Schedule(epochs=epochs, minutes=minutes, batch=batch, seed=seed, framings=framings)
+    if learning_rate is not None:
+        schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
     scores = train_model(
         model,
-        data,
+        Folders(data, validation, auxiliary, backgrounds),
         out,
-        Schedule(epochs=epochs, minutes=minutes, batch=batch, seed=seed),
-        backgrounds=backgrounds,
+        schedule,
         arguments=parse_arguments(settings),
+        initial=initial,
         size=size,
         command=f"edgeseg {' '.join(sys.argv[1:])}",
         resume=resume,
@@ -119,7 +138,7 @@ def train(
     if as_json:
         emit_json(scores)
     else:
-        click.echo(f"{out / 'last.safetensors'}: validation IoU {scores.get('iou', float('nan')):.4f}")
+        click.echo(f"{out / 'last.safetensors'}: validation IoU {next(iter(scores.values()), float('nan')):.4f}")
 
 
 # --- report --------------------------------------------------------------------------------------------------------
@@ -405,8 +424,6 @@ def export(
     edgeseg export --int8                                    the person model, both formats
     edgeseg export runs/best.safetensors --int8 --calib my-pictures --format tflite
     """
-    import dataclasses
-
     try:
         import torch
     except ImportError:
