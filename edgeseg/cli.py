@@ -78,6 +78,7 @@ def main() -> None:
 @click.option("--initial", help="Model or checkpoint whose weights a new network of its kind begins with.")
 @click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
 @click.option("--framing", "framings", type=Size(), multiple=True, help="Train at these sizes in turn; repeatable.")
+@click.option("--full-size", is_flag=True, help="No smaller pictures first: for a network that is trained already.")
 @click.option("--epochs", default=60, show_default=True, help="Length of the schedule.")
 @click.option("--minutes", type=float, help="Shrink the schedule so that it ends by then.")
 @click.option("--batch", default=32, show_default=True)
@@ -96,6 +97,7 @@ def train(
     initial: str | None,
     size: tuple[int, int] | None,
     framings: tuple[tuple[int, int], ...],
+    full_size: bool,
     epochs: int,
     minutes: float | None,
     batch: int,
@@ -123,6 +125,8 @@ def train(
     schedule = Schedule(epochs=epochs, minutes=minutes, batch=batch, seed=seed, framings=framings)
     if learning_rate is not None:
         schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
+    if full_size:
+        schedule = dataclasses.replace(schedule, sizes=((0.0, 1.0),))
     scores = train_model(
         model,
         Folders(data, validation, auxiliary, backgrounds),
