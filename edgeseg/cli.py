@@ -384,10 +384,27 @@ def doctor(as_json: bool) -> None:
 
 @main.command()
 @click.argument("model", default="person")
-@click.option("--int8", is_flag=True, help="Integer arithmetic, in place of float32.")
+@click.option("--int8", "precision", flag_value="int8", help="Integer arithmetic, short for --precision int8.")
+@click.option("--precision", type=click.Choice(["float32", "float16", "int8"]), help="float32 if not given.")
 @click.option(
     "--format", "formats", multiple=True, type=click.Choice(["tflite", "onnx"]), help="May be repeated; both if not given."
 )
+@click.option(
+    "--io",
+    type=click.Choice(["int8", "uint8", "float32"]),
+    default="int8",
+    show_default=True,
+    help="Image and logits of an int8 TFLite file.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["x86", "arm", "tensorrt"]),
+    default="x86",
+    show_default=True,
+    help="What an int8 ONNX file is for. TensorRT's has float ends.",
+)
+@click.option("--opset", type=int, default=18, show_default=True, help="Of ONNX files.")
+@click.option("--dynamic-batch", is_flag=True, help="ONNX files take any number of images at once.")
 @click.option("--size", type=Size(), help="Of the input; the size the model was trained for if not given.")
 @click.option("--calib", metavar="DIR", type=path_type, help="Pictures like your camera's, or a data folder.")
 @click.option("--output", "-o", metavar="DIR", default=".", type=path_type, help="The current folder if not given.")
@@ -409,8 +426,12 @@ def doctor(as_json: bool) -> None:
 @json_option
 def export(
     model: str,
-    int8: bool,
+    precision: Any,
     formats: tuple[Any, ...],
+    io: Any,
+    target: Any,
+    opset: int,
+    dynamic_batch: bool,
     size: tuple[int, int] | None,
     calib: Path | None,
     output: Path,
@@ -433,6 +454,7 @@ def export(
     except ImportError:
         raise MissingExtraError("torch", "export", "exporting") from None
     from edgeseg.calib import frames
+    from edgeseg.export.choices import Choices
     from edgeseg.export.files import FORMATS
     from edgeseg.export.files import export as export_files
     from edgeseg.models import MODELS
@@ -441,6 +463,7 @@ def export(
     def say(message: str) -> None:
         click.echo(message, err=True)
 
+    choices = Choices(precision or "float32", io, target, opset, dynamic_batch)
     loaded = load_model(model)
     if model in MODELS:
         say(f"warning: {model} is an architecture with fresh weights; its answers mean nothing until it is trained")
@@ -455,7 +478,7 @@ def export(
             pictures,
             output,
             formats=list(dict.fromkeys(formats)) or FORMATS,
-            int8=int8,
+            choices=choices,
             size=size,
             observer=observer,
             min_agreement=min_agreement,
@@ -474,18 +497,19 @@ def export(
                 "size_bytes": file.size_bytes,
                 "parity": dataclasses.asdict(file.parity),
                 "ops": file.ops,
+                "opset": file.opset,
             }
             for file in written
         ]
         emit_json({"model": first.model, "params": first.params, "macs": first.macs, "files": rows})
         return
     width = max(len(file.path.name) for file in written)
-    click.echo(f"{'':{width}} agreement mIoU delta SQNR dB     kB   operators: int8 float transp. quant.")
+    click.echo(f"{'':{width}} agreement mIoU delta SQNR dB     kB   operators: int8 float transp. quant.  opset")
     for file in written:
         p, ops = file.parity, file.ops
         click.echo(
             f"{file.path.name:{width}} {p.agreement:9.2%} {p.miou_delta:+10.4f} {p.sqnr_db:7.1f} {file.size_bytes / 1e3:6.0f}"
-            f"{ops['int8']:18} {ops['float']:5} {ops['transpose']:7} {ops['quantize']:6}"
+            f"{ops['int8']:18} {ops['float']:5} {ops['transpose']:7} {ops['quantize']:6} {file.opset or '':6}"
         )
 
 

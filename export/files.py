@@ -16,16 +16,17 @@ from torch import fx, nn
 
 from edgeseg.calib.frames import Picture, Pictures
 from edgeseg.errors import ExportError, MissingExtraError
-from edgeseg.export.channels_last import lower
-from edgeseg.export.describe import Format, describe
+from edgeseg.export.choices import FLOAT32, Choices, Format
+from edgeseg.export.describe import describe
+from edgeseg.export.lowering import lower
 from edgeseg.export.metadata import with_spec
 from edgeseg.export.parity import Parity, compare
 from edgeseg.export.quiet import quiet
-from edgeseg.export.rewrites import ChannelsLast, rewrite
+from edgeseg.export.rewrites import rewrite
 from edgeseg.models.checkpoint import Model
 from edgeseg.runtime.session import open_session
 from edgeseg.runtime.tensors import shrink
-from edgeseg.spec import Quantisation, Spec
+from edgeseg.spec import Spec
 from edgeseg.whole import make_folder, written_whole
 
 FORMATS: tuple[Format, ...] = ("tflite", "onnx")
@@ -44,6 +45,7 @@ class Exported:
     size_bytes: int
     parity: Parity
     ops: dict[str, int]  # "int8", "float", "transpose", "quantize"
+    opset: int | None  # of ONNX
 
 
 def export(
@@ -52,7 +54,7 @@ def export(
     folder: Path,
     *,
     formats: Sequence[Format] = FORMATS,
-    int8: bool = False,
+    choices: Choices = FLOAT32,
     size: tuple[int, int] | None = None,
     observer: str = OBSERVER,
     min_agreement: float = MIN_AGREEMENT,
@@ -61,6 +63,7 @@ def export(
 ) -> list[Exported]:
     """Write `model` to `folder` in every one of `formats`, each as <model>-<H>x<W>-<precision>.<format>.
 
+    choices        precision, types at the ends, target
     size           (height, width); the one that the model was trained for if not given
     observer       a key of `edgeseg.calib.observers.OBSERVERS`, for int8
     min_agreement  share of pixels that must get the same class as from the network in float
@@ -71,23 +74,29 @@ def export(
     that does not agree), OutputError, MissingExtraError.
     """
     size = size or model.card.size
+    choices.check_formats(formats)
+    int8 = choices.precision == "int8"
     _require(formats, int8)
     model.network.check_size(size)
     _check_weights(model)
-    name = f"{model.card.name or model.card.architecture}-{size[0]}x{size[1]}-{'int8' if int8 else 'float32'}"
+    name = f"{model.card.name or model.card.architecture}-{size[0]}x{size[1]}-{choices.precision}"
     make_folder(folder)
+    graphs: dict[bool, fx.GraphModule] = {}
+    for symmetric in sorted({choices.symmetric(format) for format in formats} if int8 else ()):
+        say(f"{name}: measuring ranges on {len(pictures.calibration)} pictures")
+        graphs[symmetric] = quantised(model.network, pictures.calibration, size, observer, symmetric=symmetric)
     done: list[Exported] = []
     with ExitStack() as stack:  # at its end all files get their names; where anything is raised before, none
         for format in formats:
             path = folder / f"{name}.{format}"
             draft = stack.enter_context(written_whole(path))
-            say(f"{path.name}: measuring ranges on {len(pictures.calibration)} pictures" if int8 else f"{path.name}: lowering")
-            graph = quantised(model.network, pictures.calibration, size, format, observer) if int8 else None
-            spec = _write(draft, model, size, format, graph)
+            say(f"{path.name}: lowering")
+            spec = _write(draft, model, size, format, choices, graphs.get(choices.symmetric(format)))
             say(f"{path.name}: comparing with the network on {len(pictures.parity)} pictures")
             parity = compare(open_session(draft), model.network, pictures.parity)
             _judge(parity, path, min_agreement, force)
-            done.append(Exported(path, format, spec, draft.stat().st_size, parity, _count_ops(draft, format)))
+            opset = choices.opset if format == "onnx" else None
+            done.append(Exported(path, format, spec, draft.stat().st_size, parity, _count_ops(draft, format), opset))
     return done
 
 
@@ -105,26 +114,26 @@ def _check_weights(model: Model) -> None:
 
 @torch.no_grad()
 def quantised(
-    network: nn.Module, pictures: Sequence[Picture], size: tuple[int, int], format: Format, observer: str = OBSERVER
+    network: nn.Module,
+    pictures: Sequence[Picture],
+    size: tuple[int, int],
+    observer: str = OBSERVER,
+    *,
+    symmetric: bool = False,
 ) -> fx.GraphModule:
-    """`network` rewritten for `format`, with the int8 ranges that its tensors take on `pictures`."""
+    """The graph of `network` on (1, 3, h, w) with the int8 ranges that its tensors take on `pictures`.
+
+    Both formats are lowered from this one graph, so that their ranges are the same. Only TensorRT needs one of its own, with
+    ranges `symmetric` around zero.
+    """
     with quiet():
         from edgeseg.calib.observers import OBSERVERS
         from edgeseg.compress import quantize
 
-        rewritten = rewritten_for(format, network, size)
-        prepared = quantize.prepare(rewritten, size, OBSERVERS[observer], channels_last=format == "tflite")
+        prepared = quantize.prepare(rewrite(network), size, OBSERVERS[observer], symmetric=symmetric)
         for picture in pictures:
-            image = image_of(picture, size)
-            prepared(image if format == "tflite" else image.permute(0, 3, 1, 2))
+            prepared(image_of(picture, size).permute(0, 3, 1, 2))
         return quantize.convert(prepared)
-
-
-def rewritten_for(format: Format, network: nn.Module, size: tuple[int, int]) -> nn.Module:
-    """The same function in the operators and the layout that the format's runtime is good at."""
-    if format == "onnx":
-        return rewrite(network)
-    return lower(ChannelsLast(rewrite(network, channels_last=True)).eval(), size)
 
 
 def image_of(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
@@ -133,38 +142,14 @@ def image_of(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(rgb.astype(np.float32)[None] / 255)
 
 
-def _write(path: Path, model: Model, size: tuple[int, int], format: Format, graph: fx.GraphModule | None) -> Spec:
+def _write(
+    path: Path, model: Model, size: tuple[int, int], format: Format, choices: Choices, graph: fx.GraphModule | None
+) -> Spec:
     """Write a complete model file, Spec included, to `path`."""
-    data = _tflite(model.network, size, graph) if format == "tflite" else _onnx(model.network, size, graph)
-    spec = describe(model, size, format, None if graph is None else _ends(graph, format))
-    path.write_bytes(with_spec(data, spec))
+    lowered = lower(model.network, graph, size, format, choices)
+    spec = describe(model, size, format, choices.precision, lowered.image, lowered.logits)
+    path.write_bytes(with_spec(lowered.data, spec))
     return spec
-
-
-def _tflite(network: nn.Module, size: tuple[int, int], graph: fx.GraphModule | None) -> bytes:
-    from edgeseg.export.to_tflite import to_tflite
-
-    if graph is None:
-        return to_tflite(rewritten_for("tflite", network, size), size, int8=False)
-    from edgeseg.export.masks import arithmetic_masks
-
-    return to_tflite(arithmetic_masks(graph), size, int8=True)
-
-
-def _onnx(network: nn.Module, size: tuple[int, int], graph: fx.GraphModule | None) -> bytes:
-    from edgeseg.export.to_onnx import to_onnx, to_onnx_int8
-
-    model = to_onnx(rewritten_for("onnx", network, size), size) if graph is None else to_onnx_int8(graph, size)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def _ends(graph: fx.GraphModule, format: Format) -> tuple[Quantisation, Quantisation]:
-    """Quantisation of image and logits; ONNX files hold the same values as uint8."""
-    from edgeseg.compress.quantize import ends
-
-    moved = 128 if format == "onnx" else 0
-    image, logits = ends(graph)
-    return Quantisation(image[0], image[1] + moved), Quantisation(logits[0], logits[1] + moved)
 
 
 def _judge(parity: Parity, path: Path, min_agreement: float, force: bool) -> None:
