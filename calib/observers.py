@@ -9,7 +9,7 @@
 All of them look at the same collection, so that pictures are run once and the choice is made afterwards
 (`edgeseg.calib.calibrate`): the ends of what was seen, their average over pictures, and a histogram that doubles its
 range whenever a value falls outside. A tensor may have tens of millions of values over all pictures; the histogram holds
-4,096 numbers, and counts a sample of every picture, for counting all took longer than the network itself.
+8,192 numbers, and counts a sample of every picture, for counting all took longer than the network itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torchao.quantization.pt2e.observer import ObserverBase
 Histogram = npt.NDArray[np.float64]
 Range = tuple[float, float]  # low, high
 
-BINS = 4096
+BINS = 8192  # 16 for each level of a tensor that is never negative, as Migacz has them
 LEVELS = 256
 PERCENTILE = 99.995
 CANDIDATES = 64  # that `mse` and `entropy` try for either end
@@ -56,6 +56,8 @@ class HistogramObserver(ObserverBase):  # type: ignore[misc]
         self.average: Range | None = None
         self.pending: Range | None = None  # ends of the picture that several tensors of this range belong to
         self.by_picture = False
+        self.peaks: Tensor | None = None  # (channels,), the greatest value of each where `by_channel`
+        self.by_channel = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Count `x` of any shape; returns it unchanged."""
@@ -67,13 +69,18 @@ class HistogramObserver(ObserverBase):  # type: ignore[misc]
         self.pending = (min(least, self.pending[0]), max(greatest, self.pending[1])) if self.pending else (least, greatest)
         if not self.by_picture:
             self.end_picture()
+        if self.by_channel:
+            peaks = values.amax((0, 2, 3))
+            self.peaks = peaks if self.peaks is None else torch.maximum(self.peaks, peaks)
         extreme = max(-least, greatest)
         if extreme > self.reach:
             self._grow(extreme)
         if self.reach > 0:
             flat = values.reshape(-1)
             step = max(1, flat.numel() // SAMPLE) | 1  # odd: rows and columns are powers of two
-            self.counts += step * torch.histc(flat[::step], BINS, -self.reach, self.reach).numpy()
+            # zero is exactly the lower edge of bin BINS // 2; torch.histc takes three times as long
+            places = (flat[::step] * (BINS / 2 / self.reach) + BINS // 2).to(torch.int64).clamp_(0, BINS - 1)
+            self.counts += step * torch.bincount(places, minlength=BINS).numpy()
         return x
 
     def end_picture(self) -> None:
@@ -187,14 +194,17 @@ def divergence(values: Histogram, counts: Histogram, low: float, high: float) ->
     """Kullback-Leibler divergence (nats) of the quantised distribution from the one that was seen.
 
     As in Migacz 2017: clipped values count at the ends of the reference; each level spreads its count evenly over the
-    bins that were not empty.
+    bins that were not empty; ranges with fewer bins than levels are no candidates, for there rounding would seem to be free.
+    It counts how many values are clipped and not how far: a logarithmic normal distribution is cut at a fifth of its
+    greatest value. That is the published criterion, and why it rarely wins here.
     """
     low, high = min(low, 0.0), max(high, 0.0)
     scale = max((high - low) / (LEVELS - 1), LEAST_SCALE)
     level = np.clip(np.rint((values - low) / scale), 0, LEVELS - 1).astype(np.int64)
-    inside = (values >= low) & (values <= high) & (counts > 0)
-    if not inside.any():
+    inside = (values >= low) & (values <= high)
+    if inside.sum() < LEVELS or not counts[inside].any():
         return np.inf
+    inside &= counts > 0
     reference = np.where(inside, counts, 0.0)
     places = np.flatnonzero(inside)
     reference[places[0]] += counts[: places[0]].sum()

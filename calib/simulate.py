@@ -39,8 +39,9 @@ class Rounded(nn.Module):
             self.values += x.numel()
             least, greatest = torch.aminmax(x)
             if least < self.low or greatest > self.high:
-                self.clipped += int(((x < self.low) | (x > self.high)).sum())
-        return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, -128, 127)
+                self.clipped += int(torch.count_nonzero((x < self.low) | (x > self.high)))
+        # As `torch.fake_quantize_per_tensor_affine`, which takes ten times as long.
+        return x.mul(1 / self.scale).round_().clamp_(-128 - self.zero_point, 127 - self.zero_point).mul_(self.scale)
 
 
 class Constant(nn.Module):
@@ -108,8 +109,9 @@ def collecting(prepared: fx.GraphModule) -> Iterator[list[HistogramObserver]]:
     refresh_weights(prepared)
     repeats = _repeats(prepared)
     for observer in observers:
+        peaks = observer.by_channel
         observer.clear()
-        observer.by_picture = True
+        observer.by_picture, observer.by_channel = True, peaks
     with _exchanged(prepared, lambda name, module: _Through() if name in repeats or not _is_range(module) else module):
         yield observers
 
