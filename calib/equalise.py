@@ -39,7 +39,7 @@ HOMOGENEOUS = {
     aten.dropout.default,
 }
 CLIPS = {aten.relu6.default, aten.relu6_.default, aten.hardtanh.default, aten.hardtanh_.default}
-CLEAR = 0.9  # of the clip, which a channel that is scaled may reach on the calibration pictures
+CLEAR = 0.5  # of the clip, which a channel that is scaled may reach on the calibration pictures; others may reach further
 SETTLED = 1e-3  # largest change of a channel, as a share, at which rounds end
 MAX_ROUNDS = 100
 
