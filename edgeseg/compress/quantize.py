@@ -78,18 +78,14 @@ PASSING = {
 }
 
 
-def prepare(
-    network: nn.Module, size: tuple[int, int], observer: Callable[..., Any], *, channels_last: bool = False
-) -> fx.GraphModule:
+def prepare(network: nn.Module, size: tuple[int, int], observer: Callable[..., Any]) -> fx.GraphModule:
     """The graph of `network` with an observer at every range, to be run on calibration images.
 
-    network        in evaluation mode, batch norms folded (`edgeseg.export.rewrites`)
-    size           (height, width) of the image
-    observer       a class of `edgeseg.calib.observers` or of torchao, for the activations
-    channels_last  the network takes and gives (n, h, w, c)
+    network   in evaluation mode, batch norms folded (`edgeseg.export.rewrites`); takes (1, 3, h, w)
+    size      (height, width) of the image
+    observer  a class of `edgeseg.calib.observers` or of torchao, for the activations
     """
-    example = torch.zeros(1, *size, 3) if channels_last else torch.zeros(1, 3, *size)
-    graph = torch.export.export(network, (example,), strict=False).module()
+    graph = torch.export.export(network, (torch.zeros(1, 3, *size),), strict=False).module()
     return cast(fx.GraphModule, prepare_pt2e(graph, EdgeQuantizer(observer)))
 
 
