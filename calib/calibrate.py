@@ -12,8 +12,9 @@ measured on them, but the error is. A graph that is calibrated goes on to `edges
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -24,6 +25,7 @@ from edgeseg.calib.equalise import Pair, equalise, find_pairs, restore, snapshot
 from edgeseg.calib.judge import Candidate, best, score
 from edgeseg.calib.observers import OBSERVERS, Range
 from edgeseg.calib.simulate import choose, collecting, in_float, ranges
+from edgeseg.calib.suitability import Clipped
 from edgeseg.errors import DataError
 
 AUTO = "auto"
@@ -47,7 +49,9 @@ class Calibration:
     judged: int  # that candidates were tried on
     apart: bool  # whether these are others
     cached: bool = False
-    note: str = ""
+    note: str = ""  # of the cache
+    clipped: Clipped | None = None  # by the ranges, on pictures they were not measured on
+    warnings: tuple[str, ...] = ()  # what is wrong with the pictures
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ def calibrate(
         entry, note = cache.load(folder, key, prepared)
         if entry is not None:
             _apply(prepared, _State(entry.ranges, entry.weights), {})
+            progress("done", 1.0)
             return _from_json(entry.report)
     measured, judged = divide(images)
     session = _Session(prepared, measured, judged, progress, observer, corrections)
@@ -93,9 +98,9 @@ def calibrate(
     _apply(prepared, state, session.original)
     result = Calibration(chosen, tuple(session.states), len(measured), len(judged), measured is not images, note=note)
     if folder is not None:
-        trouble = cache.save(folder, key, cache.Entry(state.ranges, state.weights, _to_json(result)))
+        trouble = cache.save(folder, key, cache.Entry(state.ranges, state.weights, asdict(result)))
         if trouble:
-            result = Calibration(chosen, result.candidates, result.pictures, result.judged, result.apart, note=trouble)
+            result = replace(result, note=trouble)
     return result
 
 
@@ -217,19 +222,13 @@ def _apply(prepared: fx.GraphModule, state: _State, original: dict[str, Tensor])
         observer.chosen = state.ranges[name]
 
 
-def _to_json(calibration: Calibration) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(calibration)
-
-
-def _from_json(report: dict[str, object]) -> Calibration:
-    values = dict(report)
-    rows: list[dict[str, object]] = list(values.pop("candidates"))  # type: ignore[call-overload]
-    chosen: dict[str, object] = dict(values.pop("chosen"))  # type: ignore[call-overload]
-    values |= {"cached": True, "note": ""}
+def _from_json(report: dict[str, Any]) -> Calibration:
+    """A calibration as `asdict` gave it to the cache."""
     return Calibration(
-        chosen=Candidate(**chosen),  # type: ignore[arg-type]
-        candidates=tuple(Candidate(**row) for row in rows),  # type: ignore[arg-type]
-        **values,  # type: ignore[arg-type]
+        chosen=Candidate(**report["chosen"]),
+        candidates=tuple(Candidate(**row) for row in report["candidates"]),
+        pictures=report["pictures"],
+        judged=report["judged"],
+        apart=report["apart"],
+        cached=True,
     )

@@ -8,29 +8,29 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
 import torch
 from torch import fx, nn
 
-from edgeseg.calib.frames import Picture, Pictures
+from edgeseg.calib.frames import Pictures
 from edgeseg.errors import ExportError, MissingExtraError
+from edgeseg.export.calibrated import CalibrationOptions, calibrated, spoken
 from edgeseg.export.describe import Format, describe
 from edgeseg.export.metadata import with_spec
 from edgeseg.export.parity import Parity, compare
-from edgeseg.export.quiet import quiet
 from edgeseg.export.rewrites import rewrite
 from edgeseg.models.checkpoint import Model
 from edgeseg.runtime.session import open_session
-from edgeseg.runtime.tensors import shrink
 from edgeseg.spec import Quantisation, Spec
 from edgeseg.whole import make_folder, written_whole
+
+if TYPE_CHECKING:
+    from edgeseg.calib.calibrate import Calibration
 
 FORMATS: tuple[Format, ...] = ("tflite", "onnx")
 NEEDED = {"tflite": ("litert_torch", "ai_edge_litert"), "onnx": ("onnx", "onnxscript", "onnxruntime")}
 MIN_AGREEMENT = 0.98
-OBSERVER = "mse"
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Exported:
     size_bytes: int
     parity: Parity
     ops: dict[str, int]  # "int8", "float", "transpose", "quantize"
+    calibration: Calibration | None = None  # of an int8 file
 
 
 def export(
@@ -53,7 +54,7 @@ def export(
     formats: Sequence[Format] = FORMATS,
     int8: bool = False,
     size: tuple[int, int] | None = None,
-    observer: str = OBSERVER,
+    calibration: CalibrationOptions = CalibrationOptions(),  # noqa: B008 (it is frozen)
     min_agreement: float = MIN_AGREEMENT,
     force: bool = False,
     say: Callable[[str], None] = lambda message: None,
@@ -61,7 +62,7 @@ def export(
     """Write `model` to `folder` in every one of `formats`, each as <model>-<H>x<W>-<precision>.<format>.
 
     size           (height, width); the one that the model was trained for if not given
-    observer       a key of `edgeseg.calib.observers.OBSERVERS`, for int8
+    calibration    how ranges are found, for int8
     min_agreement  share of pixels that must get the same class as from the network in float
     force          write the files even so
     say            told what is going on
@@ -75,10 +76,12 @@ def export(
     _check_weights(model)
     name = f"{model.card.name or model.card.architecture}-{size[0]}x{size[1]}-{'int8' if int8 else 'float32'}"
     make_folder(folder)
-    graph = None
+    graph = found = None
     if int8:
         say(f"{name}: measuring ranges on {len(pictures.calibration)} pictures")
-        graph = quantised(model.network, pictures.calibration, size, observer)
+        graph, found = calibrated(model.network, pictures, size, calibration)
+        for line in spoken(found):
+            say(line)
     done: list[Exported] = []
     with ExitStack() as stack:  # at its end all files get their names; where anything is raised before, none
         for format in formats:
@@ -89,7 +92,7 @@ def export(
             say(f"{path.name}: comparing with the network on {len(pictures.parity)} pictures")
             parity = compare(open_session(draft), model.network, pictures.parity)
             _judge(parity, path, min_agreement, force)
-            done.append(Exported(path, format, spec, draft.stat().st_size, parity, _count_ops(draft, format)))
+            done.append(Exported(path, format, spec, draft.stat().st_size, parity, _count_ops(draft, format), found))
     return done
 
 
@@ -103,30 +106,6 @@ def _check_weights(model: Model) -> None:
     broken = [name for name, value in model.network.state_dict().items() if not torch.isfinite(value.float()).all()]
     if broken:
         raise ExportError(f"the network has NaN or infinite weights, first in {broken[0]}; export an earlier checkpoint")
-
-
-@torch.no_grad()
-def quantised(
-    network: nn.Module, pictures: Sequence[Picture], size: tuple[int, int], observer: str = OBSERVER
-) -> fx.GraphModule:
-    """The graph of `network` on (1, 3, h, w) with the int8 ranges that its tensors take on `pictures`.
-
-    Both formats are lowered from this one graph, so that their ranges are the same.
-    """
-    with quiet():
-        from edgeseg.calib.observers import OBSERVERS
-        from edgeseg.compress import quantize
-
-        prepared = quantize.prepare(rewrite(network), size, OBSERVERS[observer])
-        for picture in pictures:
-            prepared(image_of(picture, size).permute(0, 3, 1, 2))
-        return quantize.convert(prepared)
-
-
-def image_of(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
-    """(1, h, w, 3) float32 RGB in 0..1, shrunk as the runtime shrinks a frame."""
-    rgb = cv2.cvtColor(shrink(picture.frame, size), cv2.COLOR_BGR2RGB)
-    return torch.from_numpy(rgb.astype(np.float32)[None] / 255)
 
 
 def _write(path: Path, model: Model, size: tuple[int, int], format: Format, graph: fx.GraphModule | None) -> Spec:
