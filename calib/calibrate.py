@@ -187,7 +187,9 @@ class _Session:
                 self.done = start + units * share
                 self._tick("correcting biases", 0)
 
-            if correct_biases(self.prepared, images, tell):
+            corrected = correct_biases(self.prepared, images, tell)
+            self.done = start + units
+            if corrected:
                 self._try(so_far.observer, so_far.equalised, True, self._changed())
         kept = best(list(self.states))
         self.progress("done", 1.0)
