@@ -47,12 +47,14 @@ class Rounded(nn.Module):
 class Constant(nn.Module):
     """Gives one tensor whatever it gets: weights are rounded once, not for every picture."""
 
+    value: Tensor
+
     def __init__(self, value: Tensor) -> None:
         super().__init__()
         self.register_buffer("value", value)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.value  # type: ignore[no-any-return,unused-ignore]
+        return self.value
 
 
 def ranges(prepared: fx.GraphModule) -> dict[str, HistogramObserver]:

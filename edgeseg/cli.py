@@ -497,7 +497,7 @@ def export(
             }
             for file in written
         ]
-        report = {"model": first.model, "params": first.params, "macs": first.macs, "files": rows}
+        report: dict[str, Any] = {"model": first.model, "params": first.params, "macs": first.macs, "files": rows}
         if written[0].calibration is not None:
             report["calibration"] = dataclasses.asdict(written[0].calibration)
         emit_json(report)
