@@ -50,7 +50,7 @@ class Calibration:
     apart: bool  # whether these are others
     cached: bool = False
     note: str = ""  # of the cache
-    clipped: Clipped | None = None  # by the ranges, on pictures they were not measured on
+    clipped: Clipped | None = None  # by the ranges, on the parity pictures
     warnings: tuple[str, ...] = ()  # what is wrong with the pictures
 
 
@@ -116,8 +116,9 @@ def divide(images: Sequence[Tensor]) -> tuple[Sequence[Tensor], list[Tensor]]:
 
 def table(calibration: Calibration) -> list[str]:
     """What was tried, a line each; the one that was kept is marked."""
-    where = "kept apart" if calibration.apart else "the same ones"
-    head = f"ranges of {calibration.pictures} pictures, tried on {calibration.judged} ({where})"
+    where = "kept apart" if calibration.apart else "the same"
+    many = "picture" if calibration.pictures == 1 else "pictures"
+    head = f"ranges of {calibration.pictures} {many}, tried on {calibration.judged} ({where})"
     lines = [f"{head}{', from the cache' if calibration.cached else ''}:", f"  {'observer':34} SQNR dB  agreement"]
     for row in calibration.candidates:
         name = row.observer + (", equalised" if row.equalised else "") + (", biases" if row.corrected else "")

@@ -90,8 +90,8 @@ def of_clipping(found: Clipped) -> list[str]:
     if found.worst_share <= CLIPPED_LIMIT:
         return []
     return [
-        f"the ranges clip {found.worst_share:.1%} of {found.worst} on pictures they were not measured on (limit "
-        f"{CLIPPED_LIMIT:.0%}); calibrate on more pictures like those of the camera"
+        f"the ranges clip {found.worst_share:.1%} of {found.worst} on the parity pictures (limit {CLIPPED_LIMIT:.0%}); "
+        "calibrate on more pictures like those of the camera"
     ]
 
 
