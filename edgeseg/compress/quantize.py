@@ -27,6 +27,7 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
+from edgeseg.errors import UsageError
 from edgeseg.models.layer_names import find_layers, layer_names
 
 aten = torch.ops.aten
@@ -81,26 +82,19 @@ PASSING = {
 
 
 def prepare(
-    network: nn.Module,
-    size: tuple[int, int],
-    observer: Callable[..., Any],
-    *,
-    channels_last: bool = False,
-    keep_float: Collection[str] = (),
+    network: nn.Module, size: tuple[int, int], observer: Callable[..., Any], keep_float: Collection[str] = ()
 ) -> fx.GraphModule:
     """The graph of `network` with an observer at every range, to be run on calibration images.
 
-    network        in evaluation mode, batch norms folded (`edgeseg.export.rewrites`)
-    size           (height, width) of the image
-    observer       a class of `edgeseg.calib.observers` or of torchao, for the activations
-    channels_last  the network takes and gives (n, h, w, c)
-    keep_float     layers whose results are to stay in float: names of `edgeseg.models.layer_names`, or globs. Who calculates
-                   with a float result does so in float, and rounds what it gives
+    network     in evaluation mode, batch norms folded (`edgeseg.export.rewrites`); takes (1, 3, h, w)
+    size        (height, width) of the image
+    observer    a class of `edgeseg.calib.observers` or of torchao, for the activations
+    keep_float  layers whose results stay in float: names of `edgeseg.models.layer_names`, or globs. Who calculates with such
+                a result does so in float as well, and rounds what it gives
 
-    Raises UsageError where `keep_float` names no layer.
+    Raises UsageError where `keep_float` names no layer, or the last.
     """
-    example = torch.zeros(1, *size, 3) if channels_last else torch.zeros(1, 3, *size)
-    graph = torch.export.export(network, (example,), strict=False).module()
+    graph = torch.export.export(network, (torch.zeros(1, 3, *size),), strict=False).module()
     return cast(fx.GraphModule, prepare_pt2e(graph, EdgeQuantizer(observer, keep_float)))
 
 
@@ -184,6 +178,9 @@ class Ranges:
         names = layer_names(graph) if keep_float else {}
         kept = set(find_layers(keep_float, names.values()))
         self._wish = {node for node, name in names.items() if name in kept}
+        last = names.get(next(iter(next(iter(reversed(graph.nodes))).all_input_nodes)), "")
+        if last in kept:  # ONNX Runtime would make integers of float weights between two ranges, with one scale for all channels
+            raise UsageError(f"{last} gives the logits, which int8 files hold as integers; keep layers before it in float")
         for node in graph.nodes:
             self._place(node)
 
