@@ -74,6 +74,4 @@ class Tally:
 
     def score(self) -> Score:
         delta = mean_iou(self.of_subject) - mean_iou(self.of_float) if self.has_truth else mean_iou(self.between) - 1
-        return Score(
-            float(np.trace(self.between) / max(1, self.between.sum())), delta, decibels(self.signal, self.noise)
-        )
+        return Score(float(np.trace(self.between) / max(1, self.between.sum())), delta, decibels(self.signal, self.noise))

@@ -22,7 +22,12 @@ from edgeseg.calib.switches import Layer, Switched
 from edgeseg.models.layer_names import operator
 
 BATCH = 4
-AVERAGING = {"upsample_bilinear2d", "upsample_bicubic2d", "avg_pool2d", "adaptive_avg_pool2d"}  # they round though they keep ranges
+AVERAGING = {
+    "upsample_bilinear2d",
+    "upsample_bicubic2d",
+    "avg_pool2d",
+    "adaptive_avg_pool2d",
+}  # they round though they keep ranges
 
 
 @dataclass(frozen=True)

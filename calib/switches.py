@@ -20,6 +20,7 @@ from edgeseg.models.layer_names import layer_names, operator
 PER_TENSOR, PER_CHANNEL = "quantize_per_tensor", "quantize_per_channel"
 DEQUANTISE = {"dequantize_per_tensor", "dequantize_per_channel"}
 QUANTISE = {PER_TENSOR, PER_CHANNEL}
+WEIGHTED = {"conv2d", "linear", "conv_transpose2d"}
 
 Values = Mapping[fx.Node, Any]
 
@@ -55,6 +56,11 @@ class Switched(fx.Interpreter):
         self.result = next(node for node in nodes if node.op == "output")
         self._order = {node: i for i, node in enumerate(nodes)}
         self._below: dict[fx.Node, frozenset[fx.Node]] = {}
+
+    @property
+    def last_layer(self) -> str:
+        """The layer that gives the logits."""
+        return layer_names(self.converted.graph)[_sources(self.result)[0]]
 
     @torch.no_grad()
     def logits(self, image: Tensor, on: Collection[fx.Node]) -> tuple[Tensor, dict[fx.Node, Any]]:
@@ -164,6 +170,24 @@ def find_layers_of(graph: fx.GraphModule) -> dict[str, Layer]:
         outputs = [user for user in last.users if operator(user) == PER_TENSOR]
         layers[name] = Layer(name, tuple(weights), tuple(inputs), tuple(outputs), last, _moves(nodes, outputs, weights))
     return layers
+
+
+def float_layers(graph: fx.GraphModule) -> list[str]:
+    """The layers of a converted graph that calculate in float: whose weights or whose result nobody rounds, and their readers."""
+    names = layer_names(graph.graph)
+    layers = find_layers_of(graph)
+    found: set[str] = set()
+    unrounded: set[fx.Node] = set()
+    for node, name in names.items():
+        layer = layers[name]
+        if operator(node) in WEIGHTED and not layer.weights:
+            found.add(name)
+        if any(source in unrounded and names[source] != name for source in node.all_input_nodes):
+            found.add(name)
+        if node is layer.result and not layer.outputs:
+            found.add(name)
+            unrounded.add(node)
+    return [name for name in layers if name in found]
 
 
 def _moves(nodes: list[fx.Node], outputs: list[fx.Node], weights: list[fx.Node]) -> bool:

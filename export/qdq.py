@@ -97,6 +97,9 @@ def fold_constants(graph: Graph) -> None:
     """Compute what depends on constants only, except what dequantises: weights are to stay integers."""
     kept = []
     for node in graph.nodes:
+        if node.op_type == "CastLike" and node.input[0] in graph.constants:  # the bounds of a clip in float
+            graph.constants[node.output[0]] = graph.constants[node.input[0]].astype(np.float32)
+            continue
         if node.op_type == DEQUANTISE or not all(name in graph.constants for name in node.input if name):
             kept.append(node)
             continue

@@ -179,7 +179,9 @@ class Ranges:
         kept = set(find_layers(keep_float, names.values()))
         self._wish = {node for node, name in names.items() if name in kept}
         last = names.get(next(iter(next(iter(reversed(graph.nodes))).all_input_nodes)), "")
-        if last in kept:  # ONNX Runtime would make integers of float weights between two ranges, with one scale for all channels
+        if (
+            last in kept
+        ):  # ONNX Runtime would make integers of float weights between two ranges, with one scale for all channels
             raise UsageError(f"{last} gives the logits, which int8 files hold as integers; keep layers before it in float")
         for node in graph.nodes:
             self._place(node)
