@@ -54,9 +54,10 @@ def to_csv(layers: Sequence[LayerSensitivity]) -> str:
 
 
 def write_report(folder: Path, layers: Sequence[LayerSensitivity], about: dict[str, Any]) -> None:
-    """sensitivity.json, .csv and .png in `folder`. OutputError where they cannot be written."""
+    """sensitivity.json, .csv, .txt (worst first) and .png in `folder`. OutputError where they cannot be written."""
     write_whole(folder / f"{NAME}.json", to_json(layers, about).encode())
     write_whole(folder / f"{NAME}.csv", to_csv(layers).encode())
+    write_whole(folder / f"{NAME}.txt", f"{to_table(layers)}\n".encode())
     with written_whole(folder / f"{NAME}.png") as part:
         draw(part, layers, f"{about['model']}: what int8 costs, layer by layer ({about['images']} pictures)")
 
@@ -78,7 +79,7 @@ def draw(path: Path, layers: Sequence[LayerSensitivity], title: str) -> None:
     noise.set_xlabel("SQNR of the layer's result, dB (more is better)")
     noise.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=8)
     lost.barh(list(rows), [100 * (1 - layer.agreement) for layer in layers], 0.6, color=LOST)
-    lost.set_xlabel("pixels that change class where it alone rounds, % (less is better)")
+    lost.set_xlabel("pixels that change class, this layer alone, %")
     for axes in (noise, lost):
         axes.grid(axis="x", linewidth=0.4)
         axes.set_axisbelow(True)

@@ -132,12 +132,12 @@ class Switched(fx.Interpreter):
     def places_in_float(self, names: Collection[str]) -> frozenset[fx.Node]:
         """The places that do not round when the results of the layers `names` stay in float.
 
-        Then what only moves those values moves them in float, and who calculates with them does so in float, with float weights,
-        and rounds what it gives. What the graph gives is always rounded: files give integers.
+        Then what only moves those values moves them in float, and who calculates with them does so in float, with float
+        weights, and rounds what it gives. What the graph gives is always rounded: files give integers.
         """
         free: set[fx.Node] = set()
         floating: set[fx.Node] = set()
-        result = {source for source in self.result.all_input_nodes}
+        result = set(self.result.all_input_nodes)
         by_node = {node: self.layers[name] for node, name in layer_names(self.converted.graph).items()}
         for node, layer in by_node.items():
             fed = any(source in floating for source in _sources(node))
@@ -173,7 +173,7 @@ def find_layers_of(graph: fx.GraphModule) -> dict[str, Layer]:
 
 
 def float_layers(graph: fx.GraphModule) -> list[str]:
-    """The layers of a converted graph that calculate in float: whose weights or whose result nobody rounds, and their readers."""
+    """The layers of a converted graph that calculate in float: their weights or results are not rounded, or what they read."""
     names = layer_names(graph.graph)
     layers = find_layers_of(graph)
     found: set[str] = set()

@@ -17,7 +17,7 @@ from torch import fx, nn
 from edgeseg.calib.frames import Picture, Pictures
 from edgeseg.calib.scores import truth_at
 from edgeseg.calib.sensitivity import Images
-from edgeseg.calib.sensitivity_report import require, write_report
+from edgeseg.calib.sensitivity_report import require, to_table, write_report
 from edgeseg.errors import ExportError, MissingExtraError, UsageError
 from edgeseg.export.describe import Format, describe
 from edgeseg.export.gate import MIN_AGREEMENT, Goal, judge
@@ -36,6 +36,7 @@ from edgeseg.whole import make_folder, written_whole
 FORMATS: tuple[Format, ...] = ("tflite", "onnx")
 NEEDED = {"tflite": ("litert_torch", "ai_edge_litert"), "onnx": ("onnx", "onnxscript", "onnxruntime")}
 OBSERVER = "mse"
+SHOWN = 10  # layers in the table of sensitivity; the report has all
 MEASURED = 32  # pictures for what is measured layer by layer
 
 
@@ -113,6 +114,7 @@ def export(
             say(f"{name}: measuring what int8 costs, layer by layer")
             about = {"model": name, "images": len(plan.pictures.images), "kept_float": plan.kept}
             write_report(sensitivity, plan.measured(), about)
+            say(to_table(plan.measured(), SHOWN))
     graph = None if plan is None else plan.graph
     done: list[Exported] = []
     subjects = {FLOAT: by_network(model.network, lambda picture: image_of(picture, size).permute(0, 3, 1, 2))}
