@@ -125,7 +125,8 @@ class Switched(fx.Interpreter):
         return self._weights[n]
 
     def _round_to(self, place: fx.Node, value: Tensor) -> Tensor:
-        scale, zero_point, low, high = (float(v) for v in self.map_nodes_to_values(place.args[1:5], place))
+        numbers: Any = self.map_nodes_to_values(place.args[1:5], place)  # some quantisers keep them in tensors
+        scale, zero_point, low, high = (float(number) for number in numbers)
         # What the pair of operators computes, in fewer passes than `torch.fake_quantize_per_tensor_affine` takes.
         return (value * (1 / scale)).round_().clamp_(low - zero_point, high - zero_point).mul_(scale)
 

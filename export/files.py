@@ -19,6 +19,7 @@ from edgeseg.calib.scores import truth_at
 from edgeseg.calib.sensitivity import Images
 from edgeseg.calib.sensitivity_report import require, to_table, write_report
 from edgeseg.errors import ExportError, MissingExtraError, UsageError
+from edgeseg.export.blame import traceable
 from edgeseg.export.describe import Format, describe
 from edgeseg.export.gate import MIN_AGREEMENT, Goal, judge
 from edgeseg.export.metadata import with_spec
@@ -162,7 +163,7 @@ def quantised(
 
     Both formats are lowered from this one graph, so that their ranges are the same.
     """
-    with quiet():
+    with quiet(), traceable():
         from edgeseg.calib.observers import OBSERVERS
         from edgeseg.compress import quantize
 
@@ -190,7 +191,8 @@ def images_of(pictures: Sequence[Picture], model: Model, size: tuple[int, int]) 
 
 def _write(path: Path, model: Model, size: tuple[int, int], format: Format, graph: fx.GraphModule | None) -> Spec:
     """Write a complete model file, Spec included, to `path`."""
-    data = _tflite(model.network, size, graph) if format == "tflite" else _onnx(model.network, size, graph)
+    with traceable():
+        data = _tflite(model.network, size, graph) if format == "tflite" else _onnx(model.network, size, graph)
     spec = describe(model, size, format, None if graph is None else _ends(graph, format))
     path.write_bytes(with_spec(data, spec))
     return spec

@@ -9,6 +9,7 @@ from torch import fx, nn
 
 from edgeseg.errors import ExportError
 from edgeseg.export import qdq
+from edgeseg.export.blame import blame
 from edgeseg.export.quiet import quiet
 
 OPSET = 18  # the oldest that torch's exporter writes; ONNX Runtime reads it since 1.14
@@ -42,8 +43,8 @@ def _export(network: nn.Module, size: tuple[int, int], *, optimize: bool) -> onn
             raise ExportError("torch's ONNX exporter returned nothing")
         return program.model_proto
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise ExportError(f"torch cannot write this network as ONNX: {reason}") from error
+        reason = blame(error, network, size)
+        raise ExportError(f"torch cannot write this network as ONNX: {reason}; replace it") from error
 
 
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:

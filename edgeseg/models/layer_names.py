@@ -76,11 +76,16 @@ def _gives_float(node: fx.Node) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point()
 
 
-def _place(node: fx.Node) -> str:
+def module_of(node: fx.Node) -> tuple[str, str]:
+    """(path, class) of the innermost module whose code an operator comes from; the path of the network itself is empty."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     path, kind = stack[-1] if stack else ("", "")
     kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-    path = str(path).split("@")[0]
+    return str(path).split("@")[0], kind
+
+
+def _place(node: fx.Node) -> str:
+    path, kind = module_of(node)
     if path and kind.startswith("torch.nn.modules."):
         return path
     return f"{path}.{operator(node).rstrip('_')}" if path else operator(node).rstrip("_")
