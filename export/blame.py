@@ -48,7 +48,8 @@ def traceable() -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """Of its message, or its type where it has none."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = str(error).replace("\\n", "\n").splitlines()  # a KeyError's message is quoted
+    return next((line.strip() for line in lines if line.strip()), type(error).__name__)
 
 
 def _operators(network: nn.Module, size: tuple[int, int]) -> dict[str, list[str]]:
