@@ -19,7 +19,7 @@ from edgeseg.models.layer_names import find_layers, layer_names
 
 BREADTH = 4  # candidates that are tried at each step, the worst by themselves first
 MOST = 24  # layers; a network that needs more is better trained than patched
-ROUNDS = 3
+ROUNDS = 4
 
 
 @dataclass
@@ -120,5 +120,5 @@ def search_proven(
         if missed <= 0:
             break
         reached = max(0.0, -wanted.shortfall(simulation.score(kept)))
-        wanted = wanted.tightened(reached + missed)
+        wanted = wanted.tightened(reached + missed / 2)  # by little: every step costs layers
     return kept
