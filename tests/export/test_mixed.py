@@ -73,7 +73,7 @@ def test_the_proof_may_ask_for_more():
 
 
 def collapsing():
-    """Two channels of a depthwise convolution 4096 times as large, their readers' weights as much smaller: the same function."""
+    """Two channels of a depthwise convolution 4096 times as large, and their weights behind it smaller: the same function."""
     model = settled("deeplab")
     depthwise, pointwise = model.network.decoder[0]
     with torch.no_grad():
