@@ -451,9 +451,24 @@ def doctor(as_json: bool) -> None:
     show_default=True,
     help="Share of pixels that must keep their class, or nothing is written.",
 )
-@click.option("--force", is_flag=True, help="Write the files whatever the agreement.")
+@click.option(
+    "--max-miou-drop",
+    metavar="POINTS",
+    type=click.FloatRange(0, 100),
+    help="Points of mIoU (of 100) that may be lost, or nothing is written.",
+)
+@click.option(
+    "--keep-float",
+    metavar="LAYER",
+    multiple=True,
+    help="Leave the result of this layer in float; a name or a pattern as in 'decoder.*'; repeatable.",
+)
+@click.option("--sensitivity", metavar="DIR", type=path_type, help="Write what int8 costs, layer by layer, to DIR.")
+@click.option("--force", is_flag=True, help="Write the files whatever they lose.")
 @json_option
+@click.pass_context
 def export(
+    ctx: click.Context,
     model: str,
     precision: Any,
     formats: tuple[Any, ...],
@@ -468,17 +483,22 @@ def export(
     no_corrections: bool,
     no_cache: bool,
     min_agreement: float,
+    max_miou_drop: float | None,
+    keep_float: tuple[str, ...],
+    sensitivity: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
     """Write MODEL as TFLite and ONNX files that are proven to agree with it.
 
     MODEL is a name from `edgeseg models` or a checkpoint. Each file is run on pictures and compared with the network in
-    float, pixel by pixel.
+    float, pixel by pixel. Where --min-agreement or --max-miou-drop is given and int8 misses it, the fewest layers with which
+    it is reached stay in float, and are named.
 
     \b
     edgeseg export --int8                                    the person model, both formats
     edgeseg export runs/best.safetensors --int8 --calib my-pictures --format tflite
+    edgeseg export runs/best.safetensors --int8 --calib my-pictures --max-miou-drop 0.5 --sensitivity report
     """
     try:
         import torch
@@ -487,9 +507,10 @@ def export(
     from edgeseg.calib import frames
     from edgeseg.export.calibrated import CalibrationOptions
     from edgeseg.export.choices import Choices
-    from edgeseg.export.files import FORMATS
+    from edgeseg.export.files import FORMATS, Accuracy
     from edgeseg.export.files import export as export_files
     from edgeseg.export.quiet import quiet
+    from edgeseg.export.result import to_json, to_table
     from edgeseg.models import MODELS
     from edgeseg.models.checkpoint import load_model
 
@@ -497,6 +518,7 @@ def export(
         click.echo(message, err=True)
 
     choices = Choices(precision or "float32", io, target, opset, dynamic_batch)
+    stated = ctx.get_parameter_source("min_agreement") is not click.core.ParameterSource.DEFAULT
     loaded = load_model(model)
     if model in MODELS:
         say(f"warning: {model} is an architecture with fresh weights; its answers mean nothing until it is trained")
@@ -521,40 +543,17 @@ def export(
             choices=choices,
             size=size,
             calibration=calibration,
-            min_agreement=min_agreement,
-            force=force,
+            accuracy=Accuracy(min_agreement, max_miou_drop, keep_float, max_miou_drop is not None or stated, force),
+            sensitivity=sensitivity,
             say=say,
         )
     finally:
         bar.close()
         torch.set_num_threads(threads)
     if as_json:
-        first = written[0].spec
-        rows = [
-            {
-                "path": str(file.path),
-                "format": file.format,
-                "dtype": file.spec.precision,
-                "size_bytes": file.size_bytes,
-                "parity": dataclasses.asdict(file.parity),
-                "ops": file.ops,
-                "opset": file.opset,
-            }
-            for file in written
-        ]
-        report: dict[str, Any] = {"model": first.model, "params": first.params, "macs": first.macs, "files": rows}
-        if written[0].calibration is not None:
-            report["calibration"] = dataclasses.asdict(written[0].calibration)
-        emit_json(report)
-        return
-    width = max(len(file.path.name) for file in written)
-    click.echo(f"{'':{width}} agreement mIoU delta SQNR dB     kB   operators: int8 float transp. quant.  opset")
-    for file in written:
-        p, ops = file.parity, file.ops
-        click.echo(
-            f"{file.path.name:{width}} {p.agreement:9.2%} {p.miou_delta:+10.4f} {p.sqnr_db:7.1f} {file.size_bytes / 1e3:6.0f}"
-            f"{ops['int8']:18} {ops['float']:5} {ops['transpose']:7} {ops['quantize']:6} {file.opset or '':6}"
-        )
+        emit_json(to_json(written))
+    else:
+        click.echo(to_table(written))
 
 
 @main.command()

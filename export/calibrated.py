@@ -37,16 +37,23 @@ class CalibrationOptions:
 
 @torch.no_grad()
 def calibrated(
-    network: nn.Module, pictures: Pictures, size: tuple[int, int], options: CalibrationOptions
+    network: nn.Module,
+    pictures: Pictures,
+    size: tuple[int, int],
+    options: CalibrationOptions,
+    keep_float: Sequence[str] = (),
 ) -> tuple[fx.GraphModule, Calibration]:
-    """The graph of `network` on (1, 3, h, w) with int8 ranges, and how they were chosen."""
+    """The graph of `network` on (1, 3, h, w) with int8 ranges, and how they were chosen.
+
+    keep_float  layers (names or globs) whose results stay in float
+    """
     with quiet():  # imports and tracing talk; nothing of ours is printed inside
         from edgeseg.calib import suitability
         from edgeseg.calib.calibrate import calibrate
         from edgeseg.calib.observers import MinMax
         from edgeseg.compress import quantize
 
-        prepared = quantize.prepare(rewrite(network), size, MinMax, symmetric=options.symmetric)
+        prepared = quantize.prepare(rewrite(network), size, MinMax, keep_float, symmetric=options.symmetric)
     images = images_of(pictures.calibration, size)
     found = calibrate(
         prepared,

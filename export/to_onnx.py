@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from edgeseg.errors import ExportError
 from edgeseg.export import qdq
+from edgeseg.export.blame import blame
 from edgeseg.export.choices import OPSETS, Target
 from edgeseg.export.quiet import quiet
 
@@ -69,8 +70,8 @@ def _export(network: nn.Module, size: tuple[int, int], opset: int, *, optimize: 
             raise ExportError("torch's ONNX exporter returned nothing")
         return program.model_proto
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise ExportError(f"torch cannot write this network as ONNX: {reason}") from error
+        reason = blame(error, network, size)
+        raise ExportError(f"torch cannot write this network as ONNX: {reason}; replace it") from error
 
 
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:

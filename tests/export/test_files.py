@@ -110,6 +110,9 @@ def test_the_command_on_one_format(tmp_path):
     assert result.exit_code == 0, result.stderr
     said = json.loads(result.stdout)
     assert (said["model"], said["params"]) == ("small", sum(p.numel() for p in model.network.parameters()))
+    assert (said["kept_float"], said["float_layers"]) == ([], [])
+    assert [(pair["a"], pair["b"]) for pair in said["pairs"]] == [("float", "onnx")]
+    assert set(said["pairs"][0]) == {"a", "b", "agreement", "miou_delta", "sqnr_db", "max_abs_error"}
     [file] = said["files"]
     assert Path(file["path"]) == out / "small-64x64-float32.onnx"
     assert set(file) == {"path", "format", "dtype", "size_bytes", "parity", "ops", "opset"}
