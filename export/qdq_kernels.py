@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto, helper
 
-from edgeseg.export.qdq_graph import DEQUANTISE, QUANTISE, Graph, attribute_of, parameters
+from edgeseg.export.qdq_graph import DEQUANTISE, QUANTISE, Array, Graph, attribute_of, parameters
 
 
 def select_by_masks(graph: Graph) -> None:
@@ -63,9 +63,7 @@ def enlarge_by_concatenation(graph: Graph) -> None:
     for node in graph.nodes:
         scales = graph.constants.get(node.input[2]) if node.op_type == "Resize" and len(node.input) > 2 else None
         shape = graph.shapes.get(node.input[0])
-        plain = scales is not None and attribute_of(node, "mode") == b"nearest" and scales.size == 4 and shape is not None
-        is_integer = graph.is_integer(node.input[0])
-        if not (plain and is_integer and scales[0] == scales[1] == 1 and scales[2] == scales[3] == round(float(scales[2]))):
+        if scales is None or shape is None or not _repeats(node, scales) or not graph.is_integer(node.input[0]):
             out.append(node)
             continue
         s, (_, c, _, w) = int(scales[2]), shape
@@ -84,6 +82,14 @@ def enlarge_by_concatenation(graph: Graph) -> None:
     graph.index()
 
 
+def _repeats(resize: NodeProto, scales: Array) -> bool:
+    """Whether a Resize repeats every pixel a whole number of times, as often in its row as in its column."""
+    if attribute_of(resize, "mode") != b"nearest" or scales.size != 4:
+        return False
+    n, c, high, wide = (float(scale) for scale in scales)
+    return n == c == 1 and high == wide == round(high)
+
+
 def shuffle_by_concatenation(graph: Graph) -> None:
     """A DepthToSpace from channels in the order (c, row, column): planes interleaved by columns, then by rows."""
     out: list[NodeProto] = []
@@ -95,8 +101,12 @@ def shuffle_by_concatenation(graph: Graph) -> None:
             continue
         s, (_, channels, h, w) = int(attribute_of(node, "blocksize")), shape
         c, name = channels // s**2, node.output[0]
-        shapes = {"planes": (0, c, s * s, h, w), "plane": (0, c, h, w, 1), "row": (0, c, h, 1, s * w)}
-        shapes["whole"] = (0, c, s * h, s * w)
+        shapes = {
+            "planes": [0, c, s * s, h, w],
+            "plane": [0, c, h, w, 1],
+            "row": [0, c, h, 1, s * w],
+            "whole": [0, c, s * h, s * w],
+        }
         to = {key: graph.constant(f"{name}.to_{key}", np.array(value)) for key, value in shapes.items()}
         planes, rows = [f"{name}.plane{i}" for i in range(s * s)], [f"{name}.row{i}" for i in range(s)]
         out.append(helper.make_node("Reshape", [node.input[0], to["planes"]], [f"{name}.planes"]))
