@@ -12,6 +12,7 @@ from edgeseg.errors import ExportError
 from edgeseg.export import qdq
 from edgeseg.export.blame import blame
 from edgeseg.export.choices import OPSETS, Target
+from edgeseg.export.qdq_graph import DEQUANTISE, QUANTISE
 from edgeseg.export.quiet import quiet
 
 INPUT, OUTPUT = "image", "logits"
@@ -88,7 +89,7 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
         del value.metadata_props[:]
     for index, node in enumerate(model.graph.node):
         del node.metadata_props[:]
-        plumbing = node.op_type in (qdq.QUANTISE, qdq.DEQUANTISE)  # fused away when loaded: their names are never seen
+        plumbing = node.op_type in (QUANTISE, DEQUANTISE)  # fused away when loaded: their names are never seen
         node.doc_string, node.name = "", "" if plumbing else f"{node.op_type}_{index}"
         for i, name in enumerate(node.output):
             names.setdefault(name, f"v{index}.{i}" if i else f"v{index}")
