@@ -73,9 +73,14 @@ def main() -> None:
 @click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Argument of a new network, as in width=0.5.")
 @click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
-@click.option("--epochs", default=60, show_default=True, help="Length of the schedule.")
+@click.option("--qat", is_flag=True, help="Train a trained MODEL further with int8 imitated; export takes over its ranges.")
+@click.option("--teacher", metavar="MODEL", help="With --qat: imitate this one's answers. [default: MODEL in float]")
+@click.option(
+    "--distil/--no-distil", default=True, show_default=True, help="With --qat: imitate a teacher, or the truth alone."
+)
+@click.option("--epochs", type=click.IntRange(1), help="Length of the schedule. [default: 60; with --qat 10]")
 @click.option("--minutes", type=float, help="Shrink the schedule so that it ends by then.")
-@click.option("--batch", default=32, show_default=True)
+@click.option("--batch", type=click.IntRange(1), help="[default: 32; with --qat 16]")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on after the newest finished epoch.")
 @click.option("-o", "--out", type=path_type, help="Folder for checkpoint and log. [default: runs/MODEL]")
@@ -86,9 +91,12 @@ def train(
     backgrounds: Path | None,
     settings: tuple[str, ...],
     size: tuple[int, int] | None,
-    epochs: int,
+    qat: bool,
+    teacher: str | None,
+    distil: bool,
+    epochs: int | None,
     minutes: float | None,
-    batch: int,
+    batch: int | None,
     seed: int,
     resume: bool,
     out: Path | None,
@@ -97,25 +105,59 @@ def train(
     """Train MODEL (an architecture, a trained model or a checkpoint) on persons and their masks.
 
     A tenth of every source is held back for validation. Writes last.safetensors, state.pt and log.csv.
+
+    \b
+    edgeseg train deeplabv3plus-mobilenetv2 --data people -o runs/mine
+    edgeseg train runs/mine/last.safetensors --qat --data people -o runs/mine-int8
+    edgeseg export runs/mine-int8/last.safetensors --int8
     """
     try:
         from edgeseg.train.loop import Schedule
         from edgeseg.train.run import parse_arguments, train_model
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "training") from None
-    out = out or Path("runs") / Path(model).stem
-    scores = train_model(
-        model,
-        data,
-        out,
-        Schedule(epochs=epochs, minutes=minutes, batch=batch, seed=seed),
-        backgrounds=backgrounds,
-        arguments=parse_arguments(settings),
-        size=size,
-        command=f"edgeseg {' '.join(sys.argv[1:])}",
-        resume=resume,
-        tell=lambda line: click.echo(line, err=True),
-    )
+    out = out or Path("runs") / (f"{Path(model).stem}-qat" if qat else Path(model).stem)
+    command = f"edgeseg {' '.join(sys.argv[1:])}"
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    if qat:
+        from edgeseg.export.quiet import quiet
+
+        with quiet():  # torchao's talk of what else could be installed
+            from edgeseg.train.qat import Plan, train_for_int8
+        if settings:
+            raise UsageError("--set describes a new network, but --qat continues a trained one; leave it out")
+        scores = train_for_int8(
+            model,
+            data,
+            out,
+            Plan(epochs=epochs or 10, minutes=minutes, distil=1.0 if distil else 0.0),
+            backgrounds=backgrounds,
+            teacher=teacher,
+            size=size,
+            batch=batch or 16,
+            seed=seed,
+            command=command,
+            resume=resume,
+            tell=tell,
+        )
+    elif teacher or not distil:
+        raise UsageError("--teacher and --no-distil belong to --qat; add it, or leave them out")
+    else:
+        scores = train_model(
+            model,
+            data,
+            out,
+            Schedule(epochs=epochs or 60, minutes=minutes, batch=batch or 32, seed=seed),
+            backgrounds=backgrounds,
+            arguments=parse_arguments(settings),
+            size=size,
+            command=command,
+            resume=resume,
+            tell=tell,
+        )
     if as_json:
         emit_json(scores)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from edgeseg.runtime.tensors import shrink
 from edgeseg.spec import Quantisation, Spec
 from edgeseg.whole import make_folder, written_whole
 
+Range = tuple[float, int]  # scale, zero point
 FORMATS: tuple[Format, ...] = ("tflite", "onnx")
 NEEDED = {"tflite": ("litert_torch", "ai_edge_litert"), "onnx": ("onnx", "onnxscript", "onnxruntime")}
 MIN_AGREEMENT = 0.98
@@ -81,8 +82,13 @@ def export(
         for format in formats:
             path = folder / f"{name}.{format}"
             draft = stack.enter_context(written_whole(path))
-            say(f"{path.name}: measuring ranges on {len(pictures.calibration)} pictures" if int8 else f"{path.name}: lowering")
-            graph = quantised(model.network, pictures.calibration, size, format, observer) if int8 else None
+            measuring = int8 and not model.card.ranges
+            say(
+                f"{path.name}: measuring ranges on {len(pictures.calibration)} pictures"
+                if measuring
+                else f"{path.name}: lowering"
+            )
+            graph = quantised(model.network, pictures.calibration, size, format, observer, model.card.ranges) if int8 else None
             spec = _write(draft, model, size, format, graph)
             say(f"{path.name}: comparing with the network on {len(pictures.parity)} pictures")
             parity = compare(open_session(draft), model.network, pictures.parity)
@@ -105,15 +111,24 @@ def _check_weights(model: Model) -> None:
 
 @torch.no_grad()
 def quantised(
-    network: nn.Module, pictures: Sequence[Picture], size: tuple[int, int], format: Format, observer: str = OBSERVER
+    network: nn.Module,
+    pictures: Sequence[Picture],
+    size: tuple[int, int],
+    format: Format,
+    observer: str = OBSERVER,
+    ranges: Mapping[str, Range] | None = None,
 ) -> fx.GraphModule:
-    """`network` rewritten for `format`, with the int8 ranges that its tensors take on `pictures`."""
+    """`network` rewritten for `format`, with the int8 `ranges` that were trained, or those its tensors take on `pictures`."""
     with quiet():
         from edgeseg.calib.observers import OBSERVERS
         from edgeseg.compress import quantize
+        from edgeseg.compress.ranges import apply_ranges
 
         rewritten = rewritten_for(format, network, size)
         prepared = quantize.prepare(rewritten, size, OBSERVERS[observer], channels_last=format == "tflite")
+        if ranges:
+            apply_ranges(prepared, ranges)
+            return quantize.convert(prepared)
         for picture in pictures:
             image = image_of(picture, size)
             prepared(image if format == "tflite" else image.permute(0, 3, 1, 2))

@@ -31,6 +31,7 @@ aten = torch.ops.aten
 
 # The image is frame / 255, so these make every byte of a frame exact: stored = byte - 128.
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128
+LOWEST, HIGHEST = -128, 127
 
 ANNOTATION = "quantization_annotation"
 
@@ -79,7 +80,12 @@ PASSING = {
 
 
 def prepare(
-    network: nn.Module, size: tuple[int, int], observer: Callable[..., Any], *, channels_last: bool = False
+    network: nn.Module,
+    size: tuple[int, int],
+    observer: Callable[..., Any],
+    *,
+    channels_last: bool = False,
+    batches: bool = False,
 ) -> fx.GraphModule:
     """The graph of `network` with an observer at every range, to be run on calibration images.
 
@@ -87,9 +93,12 @@ def prepare(
     size           (height, width) of the image
     observer       a class of `edgeseg.calib.observers` or of torchao, for the activations
     channels_last  the network takes and gives (n, h, w, c)
+    batches        the graph is to take any number of images, not one; its nodes have the same names
     """
-    example = torch.zeros(1, *size, 3) if channels_last else torch.zeros(1, 3, *size)
-    graph = torch.export.export(network, (example,), strict=False).module()
+    n = 2 if batches else 1  # one would be taken for a constant
+    example = torch.zeros(n, *size, 3) if channels_last else torch.zeros(n, 3, *size)
+    shapes = ({0: torch.export.Dim("n")},) if batches else None
+    graph = torch.export.export(network, (example,), dynamic_shapes=shapes, strict=False).module()
     return cast(fx.GraphModule, prepare_pt2e(graph, EdgeQuantizer(observer)))
 
 

@@ -39,19 +39,25 @@ def train_model(
     elif arguments:
         raise UsageError(f"--set describes a new network, but {model} is trained already; leave it out")
     else:
-        card = dataclasses.replace(load_model(model).card, name=out.name)
+        card = dataclasses.replace(load_model(model).card, name=out.name, ranges={})
     card = dataclasses.replace(card, size=size or card.size, training=f"{command}; {platform.machine()} CPU")
+    pairs, training, validation, rooms = material(data, backgrounds)
+    card = dataclasses.replace(card, data=describe(pairs))
+    tell(f"{len(training)} pairs to train on, {len(validation)} held back, {len(rooms)} backgrounds")
+    scores = train(card, training, validation, rooms, out, schedule, initial=None if fresh else model, resume=resume, tell=tell)
+    (out / "validation.json").write_text(json.dumps(sorted(pair.image.name for pair in validation), indent=0))
+    return scores
+
+
+def material(data: Sequence[Path], backgrounds: Path | None) -> tuple[list[Pair], list[Pair], list[Pair], list[Frame]]:
+    """All pairs, those to train on, those held back, and rooms without people."""
     pairs = [pair for folder in data for pair in read_folder(folder)]
     training, validation = split(pairs)
     if not validation:
         raise DataError(f"{len(pairs)} pairs are too few to hold any back for validation; give at least 20 of each source")
     rooms = pictures_in(backgrounds) if backgrounds else []
     rooms += [load(pair, 480)[0] for pair in training if not load(pair, 64)[1].any()]  # pictures with nobody in them
-    card = dataclasses.replace(card, data=describe(pairs))
-    tell(f"{len(training)} pairs to train on, {len(validation)} held back, {len(rooms)} backgrounds")
-    scores = train(card, training, validation, rooms, out, schedule, initial=None if fresh else model, resume=resume, tell=tell)
-    (out / "validation.json").write_text(json.dumps(sorted(pair.image.name for pair in validation), indent=0))
-    return scores
+    return pairs, training, validation, rooms
 
 
 def pictures_in(folder: Path) -> list[Frame]:
