@@ -17,6 +17,7 @@ from torchao.quantization.pt2e.observer import ObserverBase, PerChannelMinMaxObs
 from edgeseg.errors import ModelError
 
 Range = tuple[float, int]  # scale, zero point of int8
+READER = " in "  # between a tensor and the reader for which it is brought to a second range
 
 
 class Fixed(ObserverBase):  # type: ignore[misc]
@@ -38,15 +39,17 @@ class Fixed(ObserverBase):  # type: ignore[misc]
 
 def observers(prepared: fx.GraphModule) -> dict[str, nn.Module]:
     """Name -> what stands at that range in a graph of `quantize.prepare`, activations only."""
-    found: dict[str, nn.Module] = {}
+    names: dict[nn.Module, str] = {}
     for node in prepared.graph.nodes:
         if node.op != "call_module" or not isinstance(node.args[0], fx.Node):
             continue
         module = prepared.get_submodule(str(node.target))
-        of_activation = isinstance(module, ObserverBase) and not isinstance(module, PerChannelMinMaxObserver)
-        if of_activation and not any(module is other for other in found.values()):
-            found[_name(node, prepared)] = module
-    return found
+        if isinstance(module, ObserverBase) and not isinstance(module, PerChannelMinMaxObserver):
+            name = _name(node, prepared)
+            if module not in names or (READER in names[module] and READER not in name):
+                # a float tensor has a range for each of its readers
+                names[module] = name if name not in names.values() else _read_by(name, node)
+    return {name: module for module, name in names.items()}
 
 
 def _name(node: fx.Node, prepared: fx.GraphModule) -> str:
@@ -55,7 +58,11 @@ def _name(node: fx.Node, prepared: fx.GraphModule) -> str:
     assert isinstance(source, fx.Node)
     if source.op != "call_module":
         return source.name
-    return f"{_name(source, prepared)} in {next(iter(node.users)).name}"
+    return _read_by(_name(source, prepared), node)
+
+
+def _read_by(name: str, observing: fx.Node) -> str:
+    return f"{name}{READER}{next(iter(observing.users)).name}"
 
 
 def weight_observers(prepared: fx.GraphModule) -> list[PerChannelMinMaxObserver]:

@@ -1,0 +1,95 @@
+"""`edgeseg train --qat`, from data folders to an exported file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from edgeseg.calib.frames import from_folder
+from edgeseg.errors import DataError, ModelError, ShapeError
+from edgeseg.export.files import export
+from edgeseg.export.quiet import quiet
+from edgeseg.models.checkpoint import load_model, save_checkpoint
+
+with quiet():
+    from edgeseg.train.qat import Plan, train_for_int8
+
+from tests.train.test_loop import CARD, data  # noqa: F401 (a fixture)
+
+BRIEF = Plan(epochs=1, learning_rate=0.1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A checkpoint of an ENet that was not trained for int8."""
+    path = tmp_path_factory.mktemp("float") / "tiny.safetensors"
+    torch.manual_seed(0)
+    save_checkpoint(path, CARD.build(), CARD)
+    return str(path)
+
+
+@pytest.fixture
+def result(model: str, data: Path, tmp_path: Path) -> Path:  # noqa: F811
+    lines: list[str] = []
+    scores = train_for_int8(model, [data], tmp_path / "run", BRIEF, batch=4, command="edgeseg train", tell=lines.append)
+    assert lines[1] == "measuring ranges on 16 pictures"
+    assert lines[2].startswith("epoch 1  ")
+    assert set(scores) == {"iou", "iou/a", "iou/b"}
+    return tmp_path / "run" / "last.safetensors"
+
+
+def test_the_result_is_a_checkpoint_with_ranges(result: Path, model: str) -> None:
+    trained, start = load_model(result), load_model(model)
+    assert trained.card.ranges["image"] == (pytest.approx(1 / 255), -128)
+    assert len(trained.card.ranges) > 100
+    assert trained.card.name == "run"
+    assert trained.card.training == "edgeseg train"
+    assert trained.card.architecture == start.card.architecture
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        distance = (trained.network(image) - start.network(image)).abs().max()
+    assert 0 < distance < 1  # trained, a little
+
+
+def test_what_cannot_be_trained_for_int8_is_said(result: Path, model: str, data: Path, tmp_path: Path) -> None:  # noqa: F811
+    out = tmp_path / "other"
+    with pytest.raises(ModelError, match="is trained for int8 already; begin from the float model"):
+        train_for_int8(str(result), [data], out, BRIEF)
+    with pytest.raises(ModelError, match="enet has fresh weights; train it first"):
+        train_for_int8("enet", [data], out, BRIEF)
+    with pytest.raises(ShapeError, match="use --size 32x32"):
+        train_for_int8(model, [data], out, BRIEF, size=(33, 33))
+    with pytest.raises(ModelError, match="nothing to resume"):
+        train_for_int8(model, [data], out, BRIEF, resume=True)
+    with pytest.raises(DataError, match="has no images/ folder"):
+        train_for_int8(model, [tmp_path], out, BRIEF)
+    other = tmp_path / "cat.safetensors"
+    save_checkpoint(other, CARD.build(), dataclasses.replace(CARD, classes=("background", "cat")))
+    with pytest.raises(ModelError, match=r"the teacher .* knows other classes \(background, cat\)"):
+        train_for_int8(model, [data], out, BRIEF, teacher=str(other))
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_the_exported_file_has_the_trained_ranges(result: Path, data: Path, tmp_path: Path) -> None:  # noqa: F811
+    model = load_model(result)
+    pictures = dataclasses.replace(from_folder(data), calibration=[])  # none is needed
+    said: list[str] = []
+    [file] = export(model, pictures, tmp_path / "out", formats=["onnx"], int8=True, force=True, say=said.append)
+    assert not any("measuring" in line for line in said)
+    graph = onnx.load(file.path).graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    found = {
+        (np.float32(constants[n.input[1]]), int(constants[n.input[2]]) - 128)
+        for n in graph.node
+        if n.op_type == "QuantizeLinear"
+    }
+    trained = {(np.float32(scale), zero_point) for scale, zero_point in model.card.ranges.values()}
+    assert found <= trained
+    assert len(found) > 50
