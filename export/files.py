@@ -16,12 +16,11 @@ from torch import fx, nn
 
 from edgeseg.calib.frames import Picture, Pictures
 from edgeseg.errors import ExportError, MissingExtraError
-from edgeseg.export.channels_last import lower
 from edgeseg.export.describe import Format, describe
 from edgeseg.export.metadata import with_spec
 from edgeseg.export.parity import Parity, compare
 from edgeseg.export.quiet import quiet
-from edgeseg.export.rewrites import ChannelsLast, rewrite
+from edgeseg.export.rewrites import rewrite
 from edgeseg.models.checkpoint import Model
 from edgeseg.runtime.session import open_session
 from edgeseg.runtime.tensors import shrink
@@ -77,18 +76,17 @@ def export(
     _check_weights(model)
     name = f"{model.card.name or model.card.architecture}-{size[0]}x{size[1]}-{'int8' if int8 else 'float32'}"
     make_folder(folder)
+    graph = None
+    if int8:
+        trained = model.card.ranges
+        say(f"{name}: " + ("trained ranges" if trained else f"measuring ranges on {len(pictures.calibration)} pictures"))
+        graph = quantised(model.network, pictures.calibration, size, observer, trained)
     done: list[Exported] = []
     with ExitStack() as stack:  # at its end all files get their names; where anything is raised before, none
         for format in formats:
             path = folder / f"{name}.{format}"
             draft = stack.enter_context(written_whole(path))
-            measuring = int8 and not model.card.ranges
-            say(
-                f"{path.name}: measuring ranges on {len(pictures.calibration)} pictures"
-                if measuring
-                else f"{path.name}: lowering"
-            )
-            graph = quantised(model.network, pictures.calibration, size, format, observer, model.card.ranges) if int8 else None
+            say(f"{path.name}: lowering")
             spec = _write(draft, model, size, format, graph)
             say(f"{path.name}: comparing with the network on {len(pictures.parity)} pictures")
             parity = compare(open_session(draft), model.network, pictures.parity)
@@ -114,32 +112,27 @@ def quantised(
     network: nn.Module,
     pictures: Sequence[Picture],
     size: tuple[int, int],
-    format: Format,
     observer: str = OBSERVER,
     ranges: Mapping[str, Range] | None = None,
 ) -> fx.GraphModule:
-    """`network` rewritten for `format`, with the int8 `ranges` that were trained, or those its tensors take on `pictures`."""
+    """The graph of `network` on (1, 3, h, w) with the int8 ranges that its tensors take on `pictures`.
+
+    ranges  by name (`edgeseg.compress.ranges`), where they were trained: pictures are not needed then
+
+    Both formats are lowered from this one graph, so that their ranges are the same.
+    """
     with quiet():
         from edgeseg.calib.observers import OBSERVERS
         from edgeseg.compress import quantize
         from edgeseg.compress.ranges import apply_ranges
 
-        rewritten = rewritten_for(format, network, size)
-        prepared = quantize.prepare(rewritten, size, OBSERVERS[observer], channels_last=format == "tflite")
+        prepared = quantize.prepare(rewrite(network), size, OBSERVERS[observer])
         if ranges:
             apply_ranges(prepared, ranges)
             return quantize.convert(prepared)
         for picture in pictures:
-            image = image_of(picture, size)
-            prepared(image if format == "tflite" else image.permute(0, 3, 1, 2))
+            prepared(image_of(picture, size).permute(0, 3, 1, 2))
         return quantize.convert(prepared)
-
-
-def rewritten_for(format: Format, network: nn.Module, size: tuple[int, int]) -> nn.Module:
-    """The same function in the operators and the layout that the format's runtime is good at."""
-    if format == "onnx":
-        return rewrite(network)
-    return lower(ChannelsLast(rewrite(network, channels_last=True)).eval(), size)
 
 
 def image_of(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
@@ -157,19 +150,21 @@ def _write(path: Path, model: Model, size: tuple[int, int], format: Format, grap
 
 
 def _tflite(network: nn.Module, size: tuple[int, int], graph: fx.GraphModule | None) -> bytes:
+    from edgeseg.export.channels_last import channels_last
     from edgeseg.export.to_tflite import to_tflite
 
     if graph is None:
-        return to_tflite(rewritten_for("tflite", network, size), size, int8=False)
+        return to_tflite(channels_last(rewrite(network), size), size, int8=False)
+    from edgeseg.export.graphs import copied
     from edgeseg.export.masks import arithmetic_masks
 
-    return to_tflite(arithmetic_masks(graph), size, int8=True)
+    return to_tflite(channels_last(arithmetic_masks(copied(graph)), size), size, int8=True)
 
 
 def _onnx(network: nn.Module, size: tuple[int, int], graph: fx.GraphModule | None) -> bytes:
     from edgeseg.export.to_onnx import to_onnx, to_onnx_int8
 
-    model = to_onnx(rewritten_for("onnx", network, size), size) if graph is None else to_onnx_int8(graph, size)
+    model = to_onnx(rewrite(network), size) if graph is None else to_onnx_int8(graph, size)
     return bytes(model.SerializeToString(deterministic=True))
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.ao.quantization.fx._decomposed  # registers the operators that PT2E writes
 from torch import fx
 
+from edgeseg.export.graphs import DEQUANTISE, QUANTISE, QUANTISING
+
 aten = torch.ops.aten
-decomposed = torch.ops.quantized_decomposed
 
 LEAST, GREATEST = -128, 127
 STEPS = GREATEST - LEAST
@@ -26,11 +26,9 @@ MOVING = {
     aten.view.default,
     aten.reshape.default,
     aten.upsample_nearest2d.vec,
-    decomposed.quantize_per_tensor.default,
-    decomposed.dequantize_per_tensor.default,
+    QUANTISE,
+    DEQUANTISE,
 }
-
-QUANTISING = {decomposed.quantize_per_tensor.default, decomposed.dequantize_per_tensor.default}
 
 
 def arithmetic_masks(graph: fx.GraphModule) -> fx.GraphModule:
@@ -76,7 +74,7 @@ def _origin(node: Any) -> Any:
 
 def _parameters(node: Any) -> tuple[Any, Any]:
     """(scale, zero point) of a dequantised tensor; (None, None) of any other."""
-    if isinstance(node, fx.Node) and node.target is decomposed.dequantize_per_tensor.default:
+    if isinstance(node, fx.Node) and node.target is DEQUANTISE:
         return node.args[1], node.args[2]
     return None, None
 
@@ -87,8 +85,8 @@ def _mask(graph: fx.GraphModule, x: fx.Node, maxima: fx.Node, scale: float) -> f
     def stored(value: fx.Node, step: float) -> fx.Node:
         """`value` as an integer number of steps, from 0 up to 255, and back."""
         parameters = (step, LEAST, LEAST, GREATEST, torch.int8)
-        quantised = graph.graph.call_function(decomposed.quantize_per_tensor.default, (value, *parameters))
-        return graph.graph.call_function(decomposed.dequantize_per_tensor.default, (quantised, *parameters))
+        quantised = graph.graph.call_function(QUANTISE, (value, *parameters))
+        return graph.graph.call_function(DEQUANTISE, (quantised, *parameters))
 
     def constant(value: float) -> fx.Node:
         name = f"mask_constant_{len(list(graph.buffers()))}"

@@ -18,11 +18,8 @@ from edgeseg.errors import ExportError
 from edgeseg.models.enet import Initial
 
 
-def rewrite(network: nn.Module, *, channels_last: bool = False) -> nn.Module:
-    """A copy of `network` in evaluation mode that gives the same logits; the network itself is left alone.
-
-    channels_last  the runtime keeps channels in the last axis (TFLite), where a pixel shuffle is a change of shape
-    """
+def rewrite(network: nn.Module) -> nn.Module:
+    """A copy of `network` in evaluation mode that gives the same logits; the network itself is left alone."""
     rewritten = copy.deepcopy(network).eval()
     for path, module in list(rewritten.named_modules()):
         if isinstance(module, nn.Sequential):
@@ -31,7 +28,7 @@ def rewrite(network: nn.Module, *, channels_last: bool = False) -> nn.Module:
             rewritten = _replace(rewritten, path, FoldedInitial(module))
     for path, module in list(rewritten.named_modules()):
         if isinstance(module, nn.ConvTranspose2d) and is_subpixel(module):
-            rewritten = _replace(rewritten, path, SubpixelRows(module) if channels_last else SubpixelConv(module))
+            rewritten = _replace(rewritten, path, SubpixelConv(module))
         elif isinstance(module, nn.BatchNorm2d):
             rewritten = _replace(rewritten, path, affine_convolution(module))
         elif isinstance(module, nn.PReLU) and module.num_parameters > 1:
@@ -50,18 +47,6 @@ def _replace(root: nn.Module, path: str, module: nn.Module) -> nn.Module:
     parent, _, name = path.rpartition(".")
     setattr(root.get_submodule(parent), name, module)
     return root
-
-
-class ChannelsLast(nn.Module):
-    """`network` on (n, h, w, 3), giving (n, h', w', c)."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> Tensor:
-        logits: Tensor = self.network(image.permute(0, 3, 1, 2))
-        return logits.permute(0, 2, 3, 1)
 
 
 def fold_sequential(layers: nn.Sequential) -> nn.Sequential:
@@ -211,43 +196,6 @@ class SubpixelConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.shuffle(self.activation(self.conv(self.pad(x))))
         return out
-
-
-class SubpixelRows(nn.Module):
-    """A `SubpixelConv` for channels-last memory, where a shuffle of its channels would be a transposition of six axes.
-
-    One convolution for each of the s rows that a row becomes, with the s pixels of each place one after the other in its
-    channels: (n, h, w, s * c_out) is (n, h, s * w, c_out) in memory already, and the rows need only be interleaved.
-    """
-
-    def __init__(self, transposed: nn.ConvTranspose2d) -> None:
-        super().__init__()
-        whole = SubpixelConv(transposed)
-        self.stride, self.channels = transposed.stride[0], transposed.out_channels
-        self.pad, self.activation = whole.pad, whole.activation
-        self.rows = nn.ModuleList()
-        for row in range(self.stride):
-            # from (c_out, row, column) to (column, c_out) of one row
-            order = (
-                torch.arange(self.channels * self.stride**2)
-                .reshape(self.channels, self.stride, self.stride)[:, row]
-                .T.flatten()
-            )
-            conv = copy.deepcopy(whole.conv)
-            conv.out_channels = len(order)
-            conv.weight = nn.Parameter(whole.conv.weight.detach()[order])
-            assert whole.conv.bias is not None
-            conv.bias = nn.Parameter(whole.conv.bias.detach()[order])
-            self.rows.append(conv)
-
-    def forward(self, x: Tensor) -> Tensor:
-        n, _, h, w = x.shape
-        x = self.pad(x)
-        rows = [
-            self.activation(row(x)).permute(0, 2, 3, 1).reshape(n, h, 1, w * self.stride * self.channels) for row in self.rows
-        ]
-        out = torch.cat(rows, 2).reshape(n, h * self.stride, w * self.stride, self.channels)
-        return out.permute(0, 3, 1, 2)
 
 
 def _offsets(kernel: int, stride: int, padding: int) -> tuple[int, int]:

@@ -80,23 +80,16 @@ PASSING = {
 
 
 def prepare(
-    network: nn.Module,
-    size: tuple[int, int],
-    observer: Callable[..., Any],
-    *,
-    channels_last: bool = False,
-    batches: bool = False,
+    network: nn.Module, size: tuple[int, int], observer: Callable[..., Any], *, batches: bool = False
 ) -> fx.GraphModule:
     """The graph of `network` with an observer at every range, to be run on calibration images.
 
-    network        in evaluation mode, batch norms folded (`edgeseg.export.rewrites`)
-    size           (height, width) of the image
-    observer       a class of `edgeseg.calib.observers` or of torchao, for the activations
-    channels_last  the network takes and gives (n, h, w, c)
-    batches        the graph is to take any number of images, not one; its nodes have the same names
+    network   in evaluation mode, batch norms folded (`edgeseg.export.rewrites`); takes (1, 3, h, w)
+    size      (height, width) of the image
+    observer  a class of `edgeseg.calib.observers` or of torchao, for the activations
+    batches   the graph is to take any number of images, not one; its nodes have the same names
     """
-    n = 2 if batches else 1  # one would be taken for a constant
-    example = torch.zeros(n, *size, 3) if channels_last else torch.zeros(n, 3, *size)
+    example = torch.zeros(2 if batches else 1, 3, *size)  # a batch of one would be taken for a constant
     shapes = ({0: torch.export.Dim("n")},) if batches else None
     graph = torch.export.export(network, (example,), dynamic_shapes=shapes, strict=False).module()
     return cast(fx.GraphModule, prepare_pt2e(graph, EdgeQuantizer(observer)))

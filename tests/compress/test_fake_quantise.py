@@ -53,7 +53,9 @@ def test_a_channel_of_zeros_stays_zero():
     assert (Weight(0)(torch.zeros(2, 3)) == 0).all()
 
 
-@pytest.mark.parametrize("formats", [("contiguous_format",) * 2, ("channels_last",) * 2, ("channels_last", "contiguous_format")])
+@pytest.mark.parametrize(
+    "formats", [("contiguous_format",) * 2, ("channels_last",) * 2, ("channels_last", "contiguous_format")]
+)
 def test_sums_of_products_in_any_memory_format(formats):
     a, b = (torch.arange(24.0).reshape(2, 3, 2, 2).to(memory_format=getattr(torch, f)) for f in formats)
     assert _dot(a, b).item() == sum(i * i for i in range(24))

@@ -44,7 +44,9 @@ def test_absorbing_changes_no_logit(network):
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = network(image)
-        torch.testing.assert_close(absorb_norms(network)[0](image), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+        torch.testing.assert_close(
+            absorb_norms(network)[0](image), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max())
+        )
 
 
 def test_absorbed_norms_do_nothing_but_add(network):

@@ -58,7 +58,9 @@ def test_a_range_is_named_by_the_tensor_that_is_born_with_it():
     assert table["image"] == (pytest.approx(1 / 255), -128)
 
 
-@pytest.mark.parametrize(("name", "arguments"), [("enet", {"activation": "relu"}), ("deeplabv3plus-mobilenetv2", {"width": 0.25})])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("enet", {"activation": "relu"}), ("deeplabv3plus-mobilenetv2", {"width": 0.25})]
+)
 def test_names_are_the_same_at_every_size_and_for_batches(name, arguments):
     with quiet():
         network = rewrite(MODELS[name](1, **arguments))
