@@ -5,6 +5,7 @@ Results go to stdout, talk and progress to stderr. Exit status: 0 done, 1 a clea
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -70,9 +71,13 @@ def main() -> None:
 @main.command()
 @click.argument("model")
 @click.option("--data", "data", type=path_type, multiple=True, required=True, help="Data folder (images/, masks/); repeatable.")
+@click.option("--validation", type=path_type, multiple=True, help="Data folder that only judges; needed with labels/.")
+@click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")
 @click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Argument of a new network, as in width=0.5.")
+@click.option("--initial", help="Model or checkpoint whose weights a new network of its kind begins with.")
 @click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
+@click.option("--framing", "framings", type=Size(), multiple=True, help="Train at these sizes in turn; repeatable.")
 @click.option("--qat", is_flag=True, help="Train a trained MODEL further with int8 imitated; export takes over its ranges.")
 @click.option("--teacher", metavar="MODEL", help="With --qat: imitate this one's answers. [default: MODEL in float]")
 @click.option(
@@ -81,6 +86,7 @@ def main() -> None:
 @click.option("--epochs", type=click.IntRange(1), help="Length of the schedule. [default: 60; with --qat 10]")
 @click.option("--minutes", type=float, help="Shrink the schedule so that it ends by then.")
 @click.option("--batch", type=click.IntRange(1), help="[default: 32; with --qat 16]")
+@click.option("--rate", "learning_rate", type=float, help="Peak learning rate. [default: 0.004; with --qat 0.02 int8 steps]")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on after the newest finished epoch.")
 @click.option("-o", "--out", type=path_type, help="Folder for checkpoint and log. [default: runs/MODEL]")
@@ -88,35 +94,42 @@ def main() -> None:
 def train(
     model: str,
     data: tuple[Path, ...],
+    validation: tuple[Path, ...],
+    auxiliary: tuple[Path, ...],
     backgrounds: Path | None,
     settings: tuple[str, ...],
+    initial: str | None,
     size: tuple[int, int] | None,
+    framings: tuple[tuple[int, int], ...],
     qat: bool,
     teacher: str | None,
     distil: bool,
     epochs: int | None,
     minutes: float | None,
     batch: int | None,
+    learning_rate: float | None,
     seed: int,
     resume: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Train MODEL (an architecture, a trained model or a checkpoint) on persons and their masks.
+    """Train MODEL (an architecture, a trained model or a checkpoint) on persons and their masks, or on labelled classes.
 
-    A tenth of every source is held back for validation. Writes last.safetensors, state.pt and log.csv.
+    Of folders with masks/ a tenth of every source is held back for validation; folders with labels/ need one that is
+    held back (--validation). Writes last.safetensors, state.pt and log.csv.
 
     \b
-    edgeseg train deeplabv3plus-mobilenetv2 --data people -o runs/mine
-    edgeseg train runs/mine/last.safetensors --qat --data people -o runs/mine-int8
-    edgeseg export runs/mine-int8/last.safetensors --int8
+    edgeseg train deeplabv3plus-mobilenetv2 --data person-train --auxiliary voc/train --backgrounds rooms
+    edgeseg train enet --set activation=relu --data camvid/train --validation camvid/val --size 360x480
+    edgeseg train runs/enet/last.safetensors --qat --data camvid/train --validation camvid/val -o runs/enet-qat
     """
     try:
         from edgeseg.train.loop import Schedule
-        from edgeseg.train.run import parse_arguments, train_model
+        from edgeseg.train.run import Folders, parse_arguments, train_model
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "training") from None
     out = out or Path("runs") / (f"{Path(model).stem}-qat" if qat else Path(model).stem)
+    folders = Folders(data, validation, auxiliary, backgrounds)
     command = f"edgeseg {' '.join(sys.argv[1:])}"
 
     def tell(line: str) -> None:
@@ -127,14 +140,18 @@ def train(
 
         with quiet():  # torchao's talk of what else could be installed
             from edgeseg.train.qat import Plan, train_for_int8
-        if settings:
-            raise UsageError("--set describes a new network, but --qat continues a trained one; leave it out")
+        if settings or initial or framings:
+            raise UsageError("--set, --initial and --framing do not go with --qat, which continues a trained model as it is")
+        plan = Plan(epochs=epochs or 10, minutes=minutes)
+        if learning_rate is not None:
+            plan = dataclasses.replace(plan, learning_rate=learning_rate)
+        if not distil:
+            plan = dataclasses.replace(plan, distil=0.0)
         scores = train_for_int8(
             model,
-            data,
+            folders,
             out,
-            Plan(epochs=epochs or 10, minutes=minutes, distil=1.0 if distil else 0.0),
-            backgrounds=backgrounds,
+            plan,
             teacher=teacher,
             size=size,
             batch=batch or 16,
@@ -146,13 +163,16 @@ def train(
     elif teacher or not distil:
         raise UsageError("--teacher and --no-distil belong to --qat; add it, or leave them out")
     else:
+        schedule = Schedule(epochs=epochs or 60, minutes=minutes, batch=batch or 32, seed=seed, framings=framings)
+        if learning_rate is not None:
+            schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
         scores = train_model(
             model,
-            data,
+            folders,
             out,
-            Schedule(epochs=epochs or 60, minutes=minutes, batch=batch or 32, seed=seed),
-            backgrounds=backgrounds,
+            schedule,
             arguments=parse_arguments(settings),
+            initial=initial,
             size=size,
             command=command,
             resume=resume,
@@ -161,7 +181,7 @@ def train(
     if as_json:
         emit_json(scores)
     else:
-        click.echo(f"{out / 'last.safetensors'}: validation IoU {scores.get('iou', float('nan')):.4f}")
+        click.echo(f"{out / 'last.safetensors'}: validation IoU {next(iter(scores.values()), float('nan')):.4f}")
 
 
 # --- report --------------------------------------------------------------------------------------------------------
@@ -447,8 +467,6 @@ def export(
     edgeseg export --int8                                    the person model, both formats
     edgeseg export runs/best.safetensors --int8 --calib my-pictures --format tflite
     """
-    import dataclasses
-
     try:
         import torch
     except ImportError:

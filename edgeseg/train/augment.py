@@ -17,24 +17,39 @@ from edgeseg.train.data import Frame, Mask
 Generator = np.random.Generator
 
 
-def view(frame: Frame, mask: Mask, size: tuple[int, int], rng: Generator) -> tuple[Frame, Mask]:
-    """A random window of the picture, stretched to `size`, as the runtime stretches a camera's frame.
+def view(
+    frame: Frame, mask: Mask | None, size: tuple[int, int], rng: Generator, *, ids: Mask | None = None, calm: bool = False
+) -> tuple[Frame, Mask | None, Mask | None]:
+    """A random window of the picture, stretched to `size`, as the runtime stretches a camera's frame; with mask and class ids.
 
-    The window's aspect (width / height) runs from upright to landscape; what lies outside the picture is mirrored.
+    The window's shape is that of `size` but for a stretch of up to 1.6 either way; what lies outside the picture is
+    mirrored. `calm` keeps the picture's own shape and level nearly, as scenes of one fixed camera have it.
     """
-    h, w = mask.shape
-    aspect = np.exp(rng.uniform(np.log(0.6), np.log(1.9)))
-    zoom = np.exp(rng.uniform(np.log(0.55), np.log(1.25)))  # window / picture
+    h, w = frame.shape[:2]
+    if calm:
+        aspect = w / h * np.exp(rng.uniform(-0.1, 0.1))
+        zoom = np.exp(rng.uniform(np.log(0.5), np.log(1.1)))
+        tilt = 1.5
+    else:
+        aspect = np.clip(size[1] / size[0] * np.exp(rng.uniform(-0.47, 0.47)), 0.5, 2.0)
+        zoom = np.exp(rng.uniform(np.log(0.55), np.log(1.25)))  # window / picture
+        tilt = 5
     side = zoom * np.sqrt(h * w)
     window_h, window_w = side / np.sqrt(aspect), side * np.sqrt(aspect)
     center = [rng.uniform(min(v / 2, n - v / 2), max(v / 2, n - v / 2)) for v, n in ((window_w, w), (window_h, h))]
-    angle = np.deg2rad(rng.normal(0, 5))
+    angle = np.deg2rad(rng.normal(0, tilt))
     flip = -1 if rng.random() < 0.5 else 1
     cos, sin = np.cos(angle), np.sin(angle)
     scale_x, scale_y = flip * window_w / size[1], window_h / size[0]
     inverse = np.array([[cos * scale_x, -sin * scale_y, 0.0], [sin * scale_x, cos * scale_y, 0.0]])  # window -> picture
     inverse[:, 2] = np.asarray(center) - inverse[:, :2] @ (np.array([size[1] - 1, size[0] - 1]) / 2)
-    return _warp(frame, inverse, size, cv2.BORDER_REFLECT_101), _warp(mask, inverse, size, cv2.BORDER_REFLECT_101)
+    seen = _warp(frame, inverse, size, cv2.BORDER_REFLECT_101)
+    seen_mask = None if mask is None else _warp(mask, inverse, size, cv2.BORDER_REFLECT_101)
+    if ids is None:
+        return seen, seen_mask, None
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    seen_ids = cv2.warpAffine(ids, inverse, (size[1], size[0]), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    return seen, seen_mask, np.asarray(seen_ids, np.uint8)
 
 
 def composite(frame: Frame, mask: Mask, background: Frame, size: tuple[int, int], rng: Generator) -> tuple[Frame, Mask]:
@@ -53,7 +68,7 @@ def composite(frame: Frame, mask: Mask, background: Frame, size: tuple[int, int]
     inverse = np.array([[1 / sx, 0, w / 2 - x / sx], [0, 1 / sy, h / 2 - y / sy]])
     person = _warp(frame, inverse, size, cv2.BORDER_REPLICATE)
     alpha = _warp(mask, inverse, size, cv2.BORDER_CONSTANT)
-    room, _ = view(background, np.zeros(background.shape[:2], np.uint8), size, rng)
+    room = view(background, None, size, rng)[0]
     if rng.random() < 0.3:  # a room out of focus
         room = np.asarray(cv2.GaussianBlur(room, (0, 0), rng.uniform(1, 5)), np.uint8)
     light = room.mean((0, 1)) / np.maximum(person.mean((0, 1)), 1)

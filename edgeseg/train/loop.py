@@ -10,15 +10,14 @@ import csv
 import dataclasses
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,10 +25,14 @@ from torch import Tensor, nn
 from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import ModelCard, load_model, save_checkpoint
 from edgeseg.models.layers import SegmentationNetwork
-from edgeseg.train.augment import camera, composite, view
-from edgeseg.train.data import Frame, Mask, Pair, load
-from edgeseg.train.losses import person_loss
+from edgeseg.train.data import Frame
+from edgeseg.train.metrics import IGNORE, mean
+from edgeseg.train.samples import Augmentation, Pictures, Sample, Size, to_tensors
+from edgeseg.train.task import Task, cut, paste
+from edgeseg.train.truth import ClassIds
 from edgeseg.whole import make_folder, write_whole, written_whole
+
+Confusion = npt.NDArray[np.int64]  # [truth, prediction]
 
 
 @dataclass(frozen=True)
@@ -43,41 +46,11 @@ class Schedule:
     weight_decay: float = 1e-4  # not on biases and batch norm
     warmup: float = 0.02  # share of the schedule
     average: float = 0.998  # of the weights, per step (Polyak averaging)
-    composite: float = 0.4  # share of the pictures that get another background
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    framings: tuple[Size, ...] = ()  # (height, width) of the batches in turn; that of the card if there are none
     sizes: tuple[tuple[float, float], ...] = ((0.0, 0.5), (0.3, 0.75), (0.7, 1.0))  # (from progress, share of the size)
     evaluate_every: int = 5  # epochs; after the last one in any case
     seed: int = 0
-
-
-class Pictures:
-    """Augmented pictures (3, h, w) float32 RGB 0..1 with truth (1, h, w), all decoded once and kept in memory."""
-
-    def __init__(self, pairs: list[Pair], backgrounds: list[Frame], size: tuple[int, int], schedule: Schedule) -> None:
-        longest = round(max(size) * 1.25)
-        self.pictures = [load(pair, longest) for pair in pairs]
-        self.backgrounds = backgrounds
-        self.size = size
-        self.schedule = schedule
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng((self.schedule.seed, self.epoch, index))
-        frame, mask = self.pictures[index]
-        if self.backgrounds and mask.any() and rng.random() < self.schedule.composite:
-            background = self.backgrounds[rng.integers(len(self.backgrounds))]
-            frame, mask = composite(frame, mask, background, self.size, rng)
-        else:
-            frame, mask = view(frame, mask, self.size, rng)
-        return to_tensors(camera(frame, rng), mask)
-
-
-def to_tensors(frame: Frame, mask: Mask) -> tuple[Tensor, Tensor]:
-    """BGR frame and mask -> image (3, h, w) RGB and truth (1, h, w), both float32 in 0..1."""
-    image = torch.from_numpy(np.ascontiguousarray(frame[..., ::-1].transpose(2, 0, 1))).float() / 255
-    return image, torch.from_numpy(mask)[None].float() / 255
 
 
 class Average:
@@ -110,17 +83,22 @@ def learning_rate(progress: float, schedule: Schedule) -> float:
 
 def train(
     card: ModelCard,
-    pairs: list[Pair],
-    validation: list[Pair],
-    backgrounds: list[Frame],
+    samples: Sequence[Sample],
+    validation: Sequence[Held],
+    backgrounds: Sequence[Frame],
     out: Path,
     schedule: Schedule,
     *,
+    auxiliary: tuple[str, ...] = (),
     initial: str | Path | None = None,
     resume: bool = False,
     tell: Callable[[str], None] = print,
 ) -> dict[str, float]:
-    """Train what `card` describes; gives the validation IoU by source ("iou/<source>", "iou" over all).
+    """Train what `card` describes; gives the validation scores, by source ("iou/<source>", "iou" over all; "miou" and
+    "iou/<class>" of a network of several classes).
+
+    auxiliary  classes that the ids of `samples` speak of, where they are not the network's own
+    initial    a model to begin from
 
     out/last.safetensors   the averaged network after the newest epoch, a checkpoint like any other
     out/state.pt           all that `resume` needs
@@ -128,7 +106,10 @@ def train(
     """
     torch.manual_seed(schedule.seed)
     cv2.setNumThreads(1)
-    network = (load_model(initial).network if initial else card.build()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task = Task(card.classes, auxiliary)
+    network = task.build(card).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if initial:
+        paste(load_model(initial).network.state_dict(), network)
     average = Average(network, schedule.average)
     optimizer = torch.optim.AdamW(_groups(network, schedule.weight_decay), lr=schedule.learning_rate)
     first, elapsed = 0, 0.0
@@ -137,23 +118,24 @@ def train(
         tell(f"resuming after epoch {first}")
     _prepare(out, fresh=first == 0)
 
-    data = Pictures(pairs, backgrounds, card.size, schedule)
+    data = Pictures(samples, backgrounds, schedule.augmentation, schedule.seed)
+    framings = schedule.framings or (card.size,)
     started = time.monotonic() - elapsed
-    per_epoch = math.ceil(len(pairs) / schedule.batch)
+    per_epoch = math.ceil(len(samples) / schedule.batch)
     scores: dict[str, float] = {}
     progress = 0.0
     for epoch in range(first, schedule.epochs):
         network.train()
         losses: list[float] = []
         data.epoch = epoch
-        data.size = trainer_size(progress, card.size, schedule, network.size_divisor)
-        for step, (image, truth) in enumerate(_batches(data, schedule)):
+        sizes = [trainer_size(progress, size, schedule, network.size_divisor) for size in framings]
+        for step, (image, truth) in enumerate(data.batches(sizes, schedule.batch)):
             progress = _progress(epoch + step / per_epoch, time.monotonic() - started, schedule)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(progress, schedule)
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(image.to(memory_format=torch.channels_last))
-            loss = person_loss(enlarge(logits.float(), truth.shape[-2:]), truth)
+            loss = task.loss(enlarge(logits.float(), truth.ids.shape[-2:]), truth)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -163,15 +145,14 @@ def train(
         progress = _progress(epoch + 1, time.monotonic() - started, schedule)
         last = progress >= 1
         if last or (epoch + 1) % schedule.evaluate_every == 0:
-            data.size = card.size
-            averaged = averaged_network(card, average, network, data, schedule)
-            scores = validate(averaged, validation, card.size)
+            averaged = averaged_network(card, task, average, network, data, schedule)
+            scores = validate(averaged, validation, card)
             save_checkpoint(out / "last.safetensors", averaged, dataclasses.replace(card, accuracy=_rounded(scores)))
         seconds = time.monotonic() - started
         _save_state(out, network, average, optimizer, epoch + 1, seconds)
         row = [epoch + 1, round(seconds), f"{np.mean(losses):.4f}", f"{learning_rate(progress, schedule):.2e}"]
         with (out / "log.csv").open("a", newline="") as file:
-            csv.writer(file).writerow([*row, f"{scores.get('iou', math.nan):.4f}"])
+            csv.writer(file).writerow([*row, f"{next(iter(scores.values()), math.nan):.4f}"])
         by_source = "  ".join(f"{k} {v:.4f}" for k, v in scores.items())
         left = seconds / max(progress, 1e-6) * (1 - progress) / 60
         tell(f"epoch {epoch + 1}  {seconds / 60:.1f} min, {left:.0f} left  loss {np.mean(losses):.4f}  {by_source}")
@@ -186,11 +167,13 @@ def enlarge(logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
 
 
 def averaged_network(
-    card: ModelCard, average: Average, network: SegmentationNetwork, data: Pictures, schedule: Schedule
+    card: ModelCard, task: Task, average: Average, network: nn.Module, data: Pictures, schedule: Schedule
 ) -> SegmentationNetwork:
-    """A network with the averaged weights and batch-norm statistics estimated anew for them, over 24 batches."""
+    """A network with the averaged weights, without auxiliary classes, and with batch-norm statistics estimated anew over
+    24 batches of every framing in turn.
+    """
     averaged = card.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged.load_state_dict(network.state_dict() | average.values)
+    averaged.load_state_dict(cut(network.state_dict() | average.values, averaged))
     for module in averaged.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
@@ -199,7 +182,7 @@ def averaged_network(
             module.p = 0.0  # dropout changes the variance that batch norm sees
     averaged.train()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        for step, (image, _) in enumerate(_batches(data, schedule)):
+        for step, (image, _) in enumerate(data.batches(schedule.framings or (card.size,), schedule.batch)):
             if step == 24:
                 break
             averaged(image.to(memory_format=torch.channels_last))
@@ -207,44 +190,43 @@ def averaged_network(
     return result
 
 
+@dataclass(frozen=True)
+class Held:
+    """A picture that is held back, with its truth as class ids of the network (h, w), 255 where unknown."""
+
+    frame: Frame
+    truth: ClassIds
+    source: str
+
+
 @torch.no_grad()
-def validate(network: SegmentationNetwork, pairs: list[Pair], size: tuple[int, int]) -> dict[str, float]:
-    """IoU of the person over all pixels of each source and over all pairs; pictures are stretched to `size`."""
-    counts: dict[str, list[int]] = {}
-    for pair in pairs:
-        frame, mask = load(pair)
-        small = np.asarray(cv2.resize(frame, (size[1], size[0]), interpolation=cv2.INTER_AREA), np.uint8)
-        image, _ = to_tensors(small, mask)
-        person = (enlarge(network(image[None]), mask.shape)[0, 0] > 0).numpy()
-        truth = mask > 127
-        for key in ("iou", f"iou/{pair.source}"):
-            inter, union = counts.setdefault(key, [0, 0])
-            counts[key] = [inter + int((person & truth).sum()), union + int((person | truth).sum())]
-    return {key: inter / union for key, (inter, union) in counts.items() if union}
+def validate(network: Callable[[Tensor], Tensor], held: Sequence[Held], card: ModelCard) -> dict[str, float]:
+    """IoU over all pixels; pictures are stretched to the card's size.
 
-
-def _batches(data: Pictures, schedule: Schedule) -> Iterator[tuple[Tensor, Tensor]]:
-    """Full batches in random order. A thread makes the next ones while the network computes: OpenCV and NumPy let go of
-    the interpreter, and unlike a forked worker it cannot inherit the locks of another thread.
+    Two classes: the IoU of the second, over all pictures and of each source. More: their mean, and of each class.
     """
-    order = np.random.default_rng((schedule.seed, data.epoch)).permutation(len(data))
-    batch = min(schedule.batch, len(data))
-    pool = ThreadPoolExecutor(1)
-    ahead: deque[Future[tuple[Tensor, Tensor]]] = deque()
-    try:
-        for start in range(0, len(data) - batch + 1, batch):
-            ahead.append(pool.submit(_batch, data, order[start : start + batch].tolist()))
-            if len(ahead) > 3:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    n = len(card.classes)
+    counts: dict[str, Confusion] = {}
+    for item in held:
+        small = np.asarray(cv2.resize(item.frame, card.size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        logits = enlarge(network(to_tensors(small, None)[0][None]), item.truth.shape)[0]
+        ids = ((logits[0] > 0) if n == 2 else logits.argmax(0)).numpy().astype(np.int64)
+        known = item.truth != IGNORE
+        confusion = np.bincount(item.truth[known] * np.int64(n) + ids[known], minlength=n * n).reshape(n, n)
+        for key in ("iou", f"iou/{item.source}"):
+            counts[key] = counts.get(key, np.zeros((n, n), np.int64)) + confusion
+    if n == 2:
+        of_person = {key: iou(confusion)[1] for key, confusion in counts.items()}
+        return {key: value for key, value in of_person.items() if value is not None}
+    by_class = iou(counts["iou"])
+    scores = {"miou": mean(by_class)} | {f"iou/{name}": value for name, value in zip(card.classes, by_class, strict=True)}
+    return {key: value for key, value in scores.items() if value is not None}
 
 
-def _batch(data: Pictures, indices: list[int]) -> tuple[Tensor, Tensor]:
-    images, truths = zip(*(data[i] for i in indices), strict=True)
-    return torch.stack(images), torch.stack(truths)
+def iou(confusion: Confusion) -> list[float | None]:
+    """Of every class, from a matrix [truth, prediction]; None for a class that neither has."""
+    hit, union = confusion.diagonal(), confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
+    return [float(h / u) if u else None for h, u in zip(hit, union, strict=True)]
 
 
 def _progress(epochs: float, seconds: float, schedule: Schedule) -> float:

@@ -74,7 +74,7 @@ class SegmentationMetrics:
         self.images += 1
         judged = self.judged if self.positive is None else [self.positive]
         values = [boundary_f(prediction == c, truth == c, known, self.tolerance) for c in judged]
-        value = _mean(values)
+        value = mean(values)
         if value is not None:
             self._boundaries.append(value)
 
@@ -97,11 +97,11 @@ class SegmentationMetrics:
             "images": self.images,
             "classes": [self.classes[c] for c in self.judged],
             "iou": {self.classes[c]: x for c, x in zip(self.judged, iou, strict=True)},
-            "miou": _mean(iou),
+            "miou": mean(iou),
             "fwiou": _ratio(weighted, true.sum()),
             "pixel_accuracy": _ratio(hits.sum(), true.sum()),
-            "f1": _mean(list(f1.values())) if self.positive is None else f1.get(self.positive),
-            "boundary_f": _mean(self._boundaries),
+            "f1": mean(list(f1.values())) if self.positive is None else f1.get(self.positive),
+            "boundary_f": mean(self._boundaries),
         }
 
 
@@ -142,6 +142,7 @@ def _ratio(part: float, whole: float) -> float | None:
     return float(part) / float(whole) if whole else None
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean(values: Sequence[float | None]) -> float | None:
+    """Of those that are known; None of none."""
     numbers = [v for v in values if v is not None]
     return sum(numbers) / len(numbers) if numbers else None

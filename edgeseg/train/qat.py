@@ -19,14 +19,14 @@ from torch import Tensor
 from edgeseg.calib.observers import OBSERVERS
 from edgeseg.compress.fake_quantised import FakeQuantised, calibrate
 from edgeseg.compress.qat import Plan, fine_tune, saved_places
-from edgeseg.errors import ModelError
+from edgeseg.errors import ModelError, UsageError
 from edgeseg.export.rewrites import rewrite
 from edgeseg.models import MODELS
 from edgeseg.models.checkpoint import load_model
-from edgeseg.train.data import Pair, load
-from edgeseg.train.loop import Pictures, Schedule, _batches, enlarge, to_tensors, validate
-from edgeseg.train.losses import person_loss
-from edgeseg.train.run import describe, material
+from edgeseg.train.loop import enlarge, validate
+from edgeseg.train.run import SCENES, Folders, read_material
+from edgeseg.train.samples import Augmentation, Pictures, Sample, to_tensors
+from edgeseg.train.task import Target, Task
 from edgeseg.whole import write_whole
 
 CALIBRATION = 128  # pictures
@@ -35,11 +35,10 @@ OBSERVER = "mse"
 
 def train_for_int8(
     model: str,
-    data: Sequence[Path],
+    folders: Folders,
     out: Path,
     plan: Plan,
     *,
-    backgrounds: Path | None = None,
     teacher: str | None = None,
     size: tuple[int, int] | None = None,
     batch: int = 16,
@@ -62,47 +61,50 @@ def train_for_int8(
     guide = load_model(teacher) if teacher else start
     if guide.card.classes != start.card.classes:
         raise ModelError(f"the teacher {teacher} knows other classes ({', '.join(guide.card.classes)}) than {model}")
+    size = size or start.card.size
+    start.network.check_size(size)
     torch.manual_seed(seed)
     cv2.setNumThreads(1)
-    pairs, training, validation, rooms = material(data, backgrounds)
-    card = dataclasses.replace(start.card, name=out.name, size=size or start.card.size, data=describe(pairs), training=command)
-    start.network.check_size(card.size)
-    tell(f"{len(training)} pairs to train on, {len(validation)} held back, {len(rooms)} backgrounds")
+    material = read_material(folders, round(max(size) * 1.25))
+    if material.classes != start.card.classes:
+        raise UsageError(f"{model} knows {', '.join(start.card.classes)}, the data {', '.join(material.classes)}")
+    card = dataclasses.replace(start.card, name=out.name, size=size, data=material.note, training=command)
+    tell(f"{len(material.samples)} pictures to train on, {len(material.held)} held back, {len(material.rooms)} backgrounds")
     if resume:
         places = saved_places(out)
     else:
-        tell(f"measuring ranges on {min(CALIBRATION, len(training))} pictures")
-        places = calibrate(start.network, rewrite, card.size, OBSERVERS[OBSERVER], _plain(training, card.size))
-    student = FakeQuantised(start.network, rewrite, card.size, places)
-    schedule = Schedule(batch=batch, seed=seed)
-    pictures = Pictures(training, rooms, card.size, schedule)
+        tell(f"measuring ranges on {min(CALIBRATION, len(material.samples))} pictures")
+        places = calibrate(start.network, rewrite, size, OBSERVERS[OBSERVER], _plain(material.samples, size))
+    student = FakeQuantised(start.network, rewrite, size, places)
+    pictures = Pictures(material.samples, material.rooms, Augmentation() if material.person else SCENES, seed)
+    task = Task(card.classes)
 
-    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Target]]:
         pictures.epoch = epoch
-        for image, truth in _batches(pictures, schedule):
-            yield image.contiguous(memory_format=torch.channels_last), truth
+        for image, target in pictures.batches([size], batch):
+            yield image.contiguous(memory_format=torch.channels_last), target
 
     scores = fine_tune(
         student,
         guide.network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         card,
         batches,
-        max(1, len(training) // batch),
-        lambda logits, truth: person_loss(enlarge(logits, truth.shape[-2:]), truth),
-        lambda network: validate(network, validation, card.size),
+        max(1, len(pictures) // batch),
+        lambda logits, target: task.loss(enlarge(logits, target.ids.shape[-2:]), target),
+        lambda network: validate(network, material.held, card),
         out,
         plan,
         resume=resume,
         tell=tell,
     )
-    write_whole(out / "validation.json", json.dumps(sorted(pair.image.name for pair in validation), indent=0).encode())
+    write_whole(out / "validation.json", json.dumps(material.held_names, indent=0).encode())
     return scores
 
 
-def _plain(pairs: list[Pair], size: tuple[int, int]) -> Iterator[Tensor]:
-    """Up to CALIBRATION pictures as the runtime sees them, even over all of `pairs`, which are in order of their sources."""
-    count = min(CALIBRATION, len(pairs))
+def _plain(samples: Sequence[Sample], size: tuple[int, int]) -> Iterator[Tensor]:
+    """Up to CALIBRATION pictures as the runtime sees them, evenly over all of `samples`, which are in order of their sources."""
+    count = min(CALIBRATION, len(samples))
     for i in range(count):
-        frame, mask = load(pairs[i * len(pairs) // count])
-        small = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
-        yield to_tensors(np.asarray(small, np.uint8), mask)[0][None]
+        frame = samples[i * len(samples) // count].frame
+        small = np.asarray(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        yield to_tensors(small, None)[0][None]

@@ -89,6 +89,17 @@ def read_truth(folder: Path, classes: Sequence[str], person_class: int | None) -
     return TruthFolder(tuple(_label_pairs(folder)), tuple(classes), table, binary=False)
 
 
+def named_classes(folder: Path) -> tuple[str, ...]:
+    """The classes that the classes.csv of a folder with labels/ names, in order of their ids, without void.
+
+    DataError where there is no such file.
+    """
+    names = _names(folder)
+    if names is None:
+        raise DataError(f"{folder} has no classes.csv (columns id, name), nor has the folder above it")
+    return tuple(name for _, name in sorted(names.items()) if name.lower() not in VOID)
+
+
 def _label_pairs(folder: Path) -> Iterator[tuple[Path, Path]]:
     if not (folder / "images").is_dir():
         raise DataError(f"{folder} has no images/ folder; a data folder holds images/ and labels/ with the same stems")

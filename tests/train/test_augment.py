@@ -22,11 +22,24 @@ def person(h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
 @settings(max_examples=40, deadline=None)
 @given(source=sizes, size=sizes, seed=st.integers(0, 10_000))
 def test_views_keep_picture_and_mask_together(source: tuple[int, int], size: tuple[int, int], seed: int) -> None:
-    frame, mask = view(*person(*source), size, np.random.default_rng(seed))
+    frame, mask, _ = view(*person(*source), size, np.random.default_rng(seed))
+    assert mask is not None
     assert frame.shape == (*size, 3)
     assert mask.shape == size
     assert np.abs(frame[..., 2].astype(int) - mask).max() <= 2  # red is where the mask is, at every pixel
     assert np.abs(frame[..., 1].astype(int) + mask - 255).max() <= 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(source=sizes, size=sizes, seed=st.integers(0, 10_000), calm=st.booleans())
+def test_views_invent_no_class_ids(source: tuple[int, int], size: tuple[int, int], seed: int, calm: bool) -> None:
+    frame, mask = person(*source)
+    ids = np.where(mask > 0, 7, 200).astype(np.uint8)
+    seen, _, seen_ids = view(frame, None, size, np.random.default_rng(seed), ids=ids, calm=calm)
+    assert seen_ids is not None
+    assert set(np.unique(seen_ids)) <= {7, 200}
+    assert (seen_ids[seen[..., 2] > 250] == 7).all()
+    assert (seen_ids[seen[..., 1] > 250] == 200).all()
 
 
 @settings(max_examples=25, deadline=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -15,39 +16,58 @@ from edgeseg.calib.frames import from_folder
 from edgeseg.errors import DataError, ModelError, ShapeError
 from edgeseg.export.files import export
 from edgeseg.export.quiet import quiet
-from edgeseg.models.checkpoint import load_model, save_checkpoint
+from edgeseg.models.checkpoint import ModelCard, load_model, save_checkpoint
 
 with quiet():
     from edgeseg.train.qat import Plan, train_for_int8
 
-from tests.train.test_loop import CARD, data  # noqa: F401 (a fixture)
+from edgeseg.train.run import Folders
 
 BRIEF = Plan(epochs=1, learning_rate=0.1)
+SMALL = {"width": 0.25, "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8}
+CARD = ModelCard("deeplabv3plus-mobilenetv2", SMALL, size=(32, 32), name="tiny")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bright discs on dark, of two sources."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (folder / part).mkdir()
+    for i in range(24):
+        mask = np.zeros((40, 40), np.uint8)
+        cv2.circle(mask, tuple(map(int, rng.integers(12, 28, 2))), 10, 255, -1)
+        name = f"{'ab'[i % 2]}_{i}.png"
+        cv2.imwrite(str(folder / "images" / name), np.where(mask > 0, 220, 30)[..., None].repeat(3, 2).astype(np.uint8))
+        cv2.imwrite(str(folder / "masks" / name), mask)
+    return folder
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A checkpoint of an ENet that was not trained for int8."""
+    """A checkpoint that was not trained for int8."""
     path = tmp_path_factory.mktemp("float") / "tiny.safetensors"
     torch.manual_seed(0)
     save_checkpoint(path, CARD.build(), CARD)
     return str(path)
 
 
-@pytest.fixture
-def result(model: str, data: Path, tmp_path: Path) -> Path:  # noqa: F811
+@pytest.fixture(scope="module")
+def result(model: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
     lines: list[str] = []
-    scores = train_for_int8(model, [data], tmp_path / "run", BRIEF, batch=4, command="edgeseg train", tell=lines.append)
+    scores = train_for_int8(model, Folders([data]), out, BRIEF, batch=4, command="edgeseg train", tell=lines.append)
     assert lines[1] == "measuring ranges on 16 pictures"
     assert lines[2].startswith("epoch 1  ")
     assert set(scores) == {"iou", "iou/a", "iou/b"}
-    return tmp_path / "run" / "last.safetensors"
+    return out / "last.safetensors"
 
 
 def test_the_result_is_a_checkpoint_with_ranges(result: Path, model: str) -> None:
     trained, start = load_model(result), load_model(model)
     assert trained.card.ranges["image"] == (pytest.approx(1 / 255), -128)
-    assert len(trained.card.ranges) > 100
+    assert len(trained.card.ranges) > 60
     assert trained.card.name == "run"
     assert trained.card.training == "edgeseg train"
     assert trained.card.architecture == start.card.architecture
@@ -57,27 +77,27 @@ def test_the_result_is_a_checkpoint_with_ranges(result: Path, model: str) -> Non
     assert 0 < distance < 1  # trained, a little
 
 
-def test_what_cannot_be_trained_for_int8_is_said(result: Path, model: str, data: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_what_cannot_be_trained_for_int8_is_said(result: Path, model: str, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "other"
     with pytest.raises(ModelError, match="is trained for int8 already; begin from the float model"):
-        train_for_int8(str(result), [data], out, BRIEF)
+        train_for_int8(str(result), Folders([data]), out, BRIEF)
     with pytest.raises(ModelError, match="enet has fresh weights; train it first"):
-        train_for_int8("enet", [data], out, BRIEF)
+        train_for_int8("enet", Folders([data]), out, BRIEF)
     with pytest.raises(ShapeError, match="use --size 32x32"):
-        train_for_int8(model, [data], out, BRIEF, size=(33, 33))
+        train_for_int8(model, Folders([data]), out, BRIEF, size=(33, 33))
     with pytest.raises(ModelError, match="nothing to resume"):
-        train_for_int8(model, [data], out, BRIEF, resume=True)
+        train_for_int8(model, Folders([data]), out, BRIEF, resume=True)
     with pytest.raises(DataError, match="has no images/ folder"):
-        train_for_int8(model, [tmp_path], out, BRIEF)
+        train_for_int8(model, Folders([tmp_path]), out, BRIEF)
     other = tmp_path / "cat.safetensors"
     save_checkpoint(other, CARD.build(), dataclasses.replace(CARD, classes=("background", "cat")))
     with pytest.raises(ModelError, match=r"the teacher .* knows other classes \(background, cat\)"):
-        train_for_int8(model, [data], out, BRIEF, teacher=str(other))
+        train_for_int8(model, Folders([data]), out, BRIEF, teacher=str(other))
     assert not out.exists()
 
 
 @pytest.mark.slow
-def test_the_exported_file_has_the_trained_ranges(result: Path, data: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_exported_file_has_the_trained_ranges(result: Path, data: Path, tmp_path: Path) -> None:
     model = load_model(result)
     pictures = dataclasses.replace(from_folder(data), calibration=[])  # none is needed
     said: list[str] = []
@@ -92,4 +112,4 @@ def test_the_exported_file_has_the_trained_ranges(result: Path, data: Path, tmp_
     }
     trained = {(np.float32(scale), zero_point) for scale, zero_point in model.card.ranges.values()}
     assert found <= trained
-    assert len(found) > 50
+    assert len(found) > 40

@@ -1,0 +1,84 @@
+"""What a network learns: the classes that it will have, and more classes beside them that only teach it features.
+
+A person network may learn the classes of another data set in channels that are cut off afterwards ("auxiliary" classes):
+what tells a chair from a dog is what keeps either from being called a person, and costs the device nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edgeseg.errors import ModelError
+from edgeseg.models import MODELS, SegmentationNetwork
+from edgeseg.models.checkpoint import ModelCard
+from edgeseg.train.losses import class_loss, person_loss
+
+AUXILIARY_WEIGHT = 0.4  # of the auxiliary classes' loss beside the person's
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Truth of a batch.
+
+    matte  (n, 1, h, w) float, 0 background .. 1 person, negative where it is not known
+    ids    (n, h, w) int64 class ids, 255 where not labelled
+    """
+
+    matte: Tensor
+    ids: Tensor
+
+
+@dataclass(frozen=True)
+class Task:
+    """`classes` are those of the network that ships; two of them are the background and the person."""
+
+    classes: tuple[str, ...]
+    auxiliary: tuple[str, ...] = ()
+
+    @property
+    def binary(self) -> bool:
+        return len(self.classes) == 2
+
+    @property
+    def channels(self) -> int:
+        """Of the logits while training."""
+        return (1 if self.binary else len(self.classes)) + len(self.auxiliary)
+
+    def build(self, card: ModelCard) -> SegmentationNetwork:
+        """The network of `card`, with fresh weights and the auxiliary channels."""
+        return MODELS[card.architecture](self.channels, **card.arguments)
+
+    def loss(self, logits: Tensor, target: Target) -> Tensor:
+        """Scalar. logits (n, channels, h, w), at the size of the truth"""
+        if not self.binary:
+            return class_loss(logits, target.ids)
+        loss = person_loss(logits[:, :1], target.matte)
+        if self.auxiliary and (target.ids != 255).any():
+            loss = loss + AUXILIARY_WEIGHT * class_loss(logits[:, 1:], target.ids)
+        return loss
+
+
+def cut(state: State, network: nn.Module) -> State:
+    """`state` of a network with more channels at its end as one of `network`: the first channels stay."""
+    return {name: state[name][tuple(slice(n) for n in value.shape)].clone() for name, value in network.state_dict().items()}
+
+
+@torch.no_grad()
+def paste(state: State, network: nn.Module) -> None:
+    """Load into `network` a `state` with fewer channels at its end; the other channels keep their fresh weights.
+
+    ModelError for a state of another network.
+    """
+    values = network.state_dict()
+    fits = state.keys() == values.keys() and all(
+        state[n].ndim == v.ndim and all(a <= b for a, b in zip(state[n].shape, v.shape, strict=True)) for n, v in values.items()
+    )
+    if not fits:
+        raise ModelError("the model to begin from is of another architecture, or has more channels; choose one that fits")
+    for name, value in network.state_dict().items():
+        value[tuple(slice(n) for n in state[name].shape)] = state[name].to(value.dtype)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgeseg.errors import ModelError
+from edgeseg.models.checkpoint import ModelCard
+from edgeseg.train.task import Target, Task, cut, paste
+
+PERSON = ("background", "person")
+SMALL = {"width": 0.25, "output_stride": 32, "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8}
+
+
+@pytest.mark.parametrize(
+    ("task", "channels"),
+    [
+        (Task(PERSON), 1),
+        (Task(PERSON, ("cat", "dog", "chair")), 4),
+        (Task(("sky", "road", "car")), 3),
+    ],
+)
+def test_channels(task: Task, channels: int) -> None:
+    assert task.channels == channels
+
+
+@pytest.mark.parametrize("architecture", ["enet", "deeplabv3plus-mobilenetv2"])
+def test_auxiliary_channels_are_cut_without_a_change_to_the_others(architecture: str) -> None:
+    card = ModelCard(architecture, {"activation": "relu"} if architecture == "enet" else SMALL, size=(32, 32))
+    task = Task(PERSON, ("cat", "dog"))
+    large, small = task.build(card).eval(), card.build().eval()
+    small.load_state_dict(cut(large.state_dict(), small))
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(small(image), large(image)[:, :1])
+    again = task.build(card).eval()
+    paste(small.state_dict(), again)
+    torch.testing.assert_close(again(image)[:, :1], small(image))
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    network = ModelCard("enet", {"activation": "relu"}, size=(32, 32)).build()
+    with pytest.raises(ModelError, match="another architecture"):
+        paste(ModelCard("deeplabv3plus-mobilenetv2", SMALL, size=(32, 32)).build().state_dict(), network)
+
+
+def test_loss_by_hand() -> None:
+    """Two pixels: a person that is known, and one that only the auxiliary classes know."""
+    task = Task(PERSON, ("cat", "dog"))
+    logits = torch.tensor([[40.0, 0.0], [0.0, 40.0], [0.0, 0.0]])[None, :, None, :]
+    target = Target(torch.tensor([[[[1.0, -1.0]]]]), torch.tensor([[[255, 0]]]))
+    assert task.loss(logits, target).item() == pytest.approx(0, abs=1e-6)
+    wrong = Target(target.matte, torch.tensor([[[255, 1]]]))
+    assert task.loss(logits, wrong).item() == pytest.approx(0.4 * (40 + 0.5), rel=1e-4)
