@@ -102,7 +102,7 @@ def train_for_int8(
 
 
 def _plain(samples: Sequence[Sample], size: tuple[int, int]) -> Iterator[Tensor]:
-    """Up to CALIBRATION pictures as the runtime sees them, evenly over all of `samples`, which are in order of their sources."""
+    """Up to CALIBRATION pictures as the runtime sees them, evenly over `samples`, which are in order of sources."""
     count = min(CALIBRATION, len(samples))
     for i in range(count):
         frame = samples[i * len(samples) // count].frame
