@@ -139,7 +139,8 @@ def train(
         from edgeseg.export.quiet import quiet
 
         with quiet():  # torchao's talk of what else could be installed
-            from edgeseg.train.qat import Plan, train_for_int8
+            from edgeseg.compress.qat import Plan
+            from edgeseg.train.qat import train_for_int8
         if settings or initial or framings:
             raise UsageError("--set, --initial and --framing do not go with --qat, which continues a trained model as it is")
         plan = Plan(epochs=epochs or 10, minutes=minutes)

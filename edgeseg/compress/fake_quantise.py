@@ -54,7 +54,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 def _order(x: Tensor) -> list[int]:
     """The axes from the slowest to the fastest in memory."""
-    return sorted(range(x.ndim), key=lambda d: (-x.stride(d), -x.shape[d]))
+    return sorted(range(x.ndim), key=lambda d: (x.stride()[d], x.shape[d]), reverse=True)
 
 
 class Activation(nn.Module):
@@ -74,7 +74,7 @@ class Activation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.sees_gradients |= x.requires_grad
-        out: Tensor = _Round.apply(x, self.log_scale, self.zero_point)
+        out: Tensor = _Round.apply(x, self.log_scale, self.zero_point)  # type: ignore[no-untyped-call]
         return out
 
     def range(self) -> tuple[float, int]:

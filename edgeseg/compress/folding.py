@@ -123,7 +123,7 @@ class Folded:
     def weights(self, values: Tensor) -> dict[str, Tensor]:
         """Name -> weight of the rewriting, for `values` (n,) of the network; differentiable."""
         flat = self.constant + self.sign * values[self.index]
-        parts = flat.split([shape.numel() for shape in self.shapes.values()])
+        parts = torch.split(flat, [shape.numel() for shape in self.shapes.values()])
         return {name: part.reshape(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     @torch.no_grad()

@@ -49,7 +49,7 @@ class Plan:
     freeze: float = 0.5  # progress from which the scales rest
     warmup: float = 0.05  # share of the schedule
     average: float = 0.99  # of weights and scales, per step
-    distil: float = 1.0  # weight of the distillation beside the task's loss; 0 for none
+    distil: float = 10.0  # weight of the distillation beside the task's loss; 0 for none
     temperature: float = 2.0
 
 
@@ -91,6 +91,8 @@ def fine_tune(
         tell(f"resuming after epoch {first}")
     make_folder(out)
     if not first:
+        with torch.no_grad():
+            tell(f"before training  {_told(validate(student))}")  # what post-training quantisation gives
         write_whole(out / "log.csv", b"epoch,seconds,loss,learning_rate,val_iou\n")
     started = time.monotonic() - elapsed
     scores: dict[str, float] = {}
@@ -130,9 +132,8 @@ def fine_tune(
         with (out / "log.csv").open("a", newline="") as file:
             rate = optimizer.param_groups[0]["lr"]
             csv.writer(file).writerow([epoch + 1, round(seconds), f"{mean:.4f}", f"{rate:.2e}", f"{score:.4f}"])
-        by_source = "  ".join(f"{k} {v:.4f}" for k, v in scores.items())
         left = seconds / max(progress, 1e-6) * (1 - progress) / 60
-        tell(f"epoch {epoch + 1}  {seconds / 60:.1f} min, {left:.0f} left  loss {mean:.4f}  {by_source}")
+        tell(f"epoch {epoch + 1}  {seconds / 60:.1f} min, {left:.0f} left  loss {mean:.4f}  {_told(scores)}")
         if progress >= 1:
             break
     return scores
@@ -164,6 +165,10 @@ class Average:
             finally:
                 for p, value in zip(student.parameters(), own, strict=True):
                     p.copy_(value)
+
+
+def _told(scores: dict[str, float]) -> str:
+    return "  ".join(f"{key} {value:.4f}" for key, value in scores.items())
 
 
 def _share(progress: float, plan: Plan) -> float:

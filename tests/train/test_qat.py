@@ -19,7 +19,8 @@ from edgeseg.export.quiet import quiet
 from edgeseg.models.checkpoint import ModelCard, load_model, save_checkpoint
 
 with quiet():
-    from edgeseg.train.qat import Plan, train_for_int8
+    from edgeseg.compress.qat import Plan
+    from edgeseg.train.qat import train_for_int8
 
 from edgeseg.train.run import Folders
 
@@ -62,7 +63,7 @@ def result(model: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     lines: list[str] = []
     scores = train_for_int8(model, Folders([data]), out, BRIEF, batch=4, command="edgeseg train", tell=lines.append)
     assert lines[1] == "measuring ranges on 16 pictures"
-    assert lines[2].startswith("epoch 1  ")
+    assert [line.split("  ")[0] for line in lines[2:]] == ["before training", "epoch 1"]
     assert set(scores) == {"iou", "iou/a", "iou/b"}
     return out / "last.safetensors"
 
