@@ -22,7 +22,8 @@ with quiet():
     from edgeseg.compress.qat import Plan
     from edgeseg.train.qat import train_for_int8
 
-from edgeseg.train.run import Folders
+from edgeseg.train.loop import Schedule
+from edgeseg.train.run import Folders, train_model
 
 BRIEF = Plan(epochs=1, learning_rate=0.1)
 SMALL = {"width": 0.25, "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8}
@@ -98,6 +99,12 @@ def test_what_cannot_be_trained_for_int8_is_said(result: Path, model: str, data:
     with pytest.raises(ModelError, match=r"the teacher .* knows other classes \(background, cat\)"):
         train_for_int8(model, Folders([data]), out, BRIEF, teacher=str(other))
     assert not out.exists()
+
+
+@pytest.mark.slow
+def test_training_on_in_float_forgets_the_ranges(result: Path, data: Path, tmp_path: Path) -> None:
+    train_model(str(result), Folders([data]), tmp_path / "on", Schedule(epochs=1, batch=4), tell=lambda line: None)
+    assert load_model(tmp_path / "on" / "last.safetensors").card.ranges == {}
 
 
 @pytest.mark.slow
