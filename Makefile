@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types fast docs clean
+.PHONY: demo test lint types fast docs clean test-tflite-runtime
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -30,6 +30,10 @@ types: $(VENV)/.installed
 	rm -rf build/tree && mkdir -p build/tree/edgeseg
 	ln -s $(CURDIR)/edgeseg/* $(CURDIR)/export $(CURDIR)/runtime $(CURDIR)/calib build/tree/edgeseg/
 	cd build/tree && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p edgeseg
+
+# the last tflite-runtime of that name, in an environment of its own (needs Python 3.11 or older and the package index)
+test-tflite-runtime: $(VENV)/.installed
+	$(BIN)/python scripts/try_tflite_runtime.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python scripts/make_docs.py

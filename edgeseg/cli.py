@@ -78,6 +78,7 @@ def main() -> None:
 @click.option("--initial", help="Model or checkpoint whose weights a new network of its kind begins with.")
 @click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
 @click.option("--framing", "framings", type=Size(), multiple=True, help="Train at these sizes in turn; repeatable.")
+@click.option("--full-size", is_flag=True, help="No smaller pictures first: for a network that is trained already.")
 @click.option("--qat", is_flag=True, help="Train a trained MODEL further with int8 imitated; export takes over its ranges.")
 @click.option("--teacher", metavar="MODEL", help="With --qat: imitate this one's answers. [default: MODEL in float]")
 @click.option(
@@ -101,6 +102,7 @@ def train(
     initial: str | None,
     size: tuple[int, int] | None,
     framings: tuple[tuple[int, int], ...],
+    full_size: bool,
     qat: bool,
     teacher: str | None,
     distil: bool,
@@ -167,6 +169,8 @@ def train(
         schedule = Schedule(epochs=epochs or 60, minutes=minutes, batch=batch or 32, seed=seed, framings=framings)
         if learning_rate is not None:
             schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
+        if full_size:
+            schedule = dataclasses.replace(schedule, sizes=((0.0, 1.0),))
         scores = train_model(
             model,
             folders,
@@ -424,10 +428,27 @@ def doctor(as_json: bool) -> None:
 
 @main.command()
 @click.argument("model", default="person")
-@click.option("--int8", is_flag=True, help="Integer arithmetic, in place of float32.")
+@click.option("--int8", "precision", flag_value="int8", help="Integer arithmetic, short for --precision int8.")
+@click.option("--precision", type=click.Choice(["float32", "float16", "int8"]), help="float32 if not given.")
 @click.option(
     "--format", "formats", multiple=True, type=click.Choice(["tflite", "onnx"]), help="May be repeated; both if not given."
 )
+@click.option(
+    "--io",
+    type=click.Choice(["int8", "uint8", "float32"]),
+    default="int8",
+    show_default=True,
+    help="Image and logits of an int8 TFLite file.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["x86", "arm", "tensorrt"]),
+    default="x86",
+    show_default=True,
+    help="What an int8 ONNX file is for. TensorRT's has float ends.",
+)
+@click.option("--opset", type=int, default=18, show_default=True, help="Of ONNX files.")
+@click.option("--dynamic-batch", is_flag=True, help="ONNX files take any number of images at once.")
 @click.option("--size", type=Size(), help="Of the input; the size the model was trained for if not given.")
 @click.option("--calib", metavar="DIR", type=path_type, help="Pictures like your camera's, or a data folder.")
 @click.option("--output", "-o", metavar="DIR", default=".", type=path_type, help="The current folder if not given.")
@@ -449,8 +470,12 @@ def doctor(as_json: bool) -> None:
 @json_option
 def export(
     model: str,
-    int8: bool,
+    precision: Any,
     formats: tuple[Any, ...],
+    io: Any,
+    target: Any,
+    opset: int,
+    dynamic_batch: bool,
     size: tuple[int, int] | None,
     calib: Path | None,
     output: Path,
@@ -473,6 +498,7 @@ def export(
     except ImportError:
         raise MissingExtraError("torch", "export", "exporting") from None
     from edgeseg.calib import frames
+    from edgeseg.export.choices import Choices
     from edgeseg.export.files import FORMATS
     from edgeseg.export.files import export as export_files
     from edgeseg.models import MODELS
@@ -481,6 +507,7 @@ def export(
     def say(message: str) -> None:
         click.echo(message, err=True)
 
+    choices = Choices(precision or "float32", io, target, opset, dynamic_batch)
     loaded = load_model(model)
     if model in MODELS:
         say(f"warning: {model} is an architecture with fresh weights; its answers mean nothing until it is trained")
@@ -495,7 +522,7 @@ def export(
             pictures,
             output,
             formats=list(dict.fromkeys(formats)) or FORMATS,
-            int8=int8,
+            choices=choices,
             size=size,
             observer=observer,
             min_agreement=min_agreement,
@@ -514,18 +541,19 @@ def export(
                 "size_bytes": file.size_bytes,
                 "parity": dataclasses.asdict(file.parity),
                 "ops": file.ops,
+                "opset": file.opset,
             }
             for file in written
         ]
         emit_json({"model": first.model, "params": first.params, "macs": first.macs, "files": rows})
         return
     width = max(len(file.path.name) for file in written)
-    click.echo(f"{'':{width}} agreement mIoU delta SQNR dB     kB   operators: int8 float transp. quant.")
+    click.echo(f"{'':{width}} agreement mIoU delta SQNR dB     kB   operators: int8 float transp. quant.  opset")
     for file in written:
         p, ops = file.parity, file.ops
         click.echo(
             f"{file.path.name:{width}} {p.agreement:9.2%} {p.miou_delta:+10.4f} {p.sqnr_db:7.1f} {file.size_bytes / 1e3:6.0f}"
-            f"{ops['int8']:18} {ops['float']:5} {ops['transpose']:7} {ops['quantize']:6}"
+            f"{ops['int8']:18} {ops['float']:5} {ops['transpose']:7} {ops['quantize']:6} {file.opset or '':6}"
         )
 
 

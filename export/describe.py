@@ -5,46 +5,37 @@ from __future__ import annotations
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import edgeseg
+from edgeseg.export.choices import Format, Precision
+from edgeseg.export.lowering import End
 from edgeseg.models.checkpoint import Model
-from edgeseg.spec import Quantisation, Spec
+from edgeseg.spec import Spec
 
 PACKAGES = ("edgeseg", "torch", "torchao", "onnx", "onnxscript", "onnxruntime", "litert-torch", "ai-edge-litert")
 
-Format = Literal["tflite", "onnx"]
 
-
-def describe(
-    model: Model,
-    size: tuple[int, int],
-    format: Format,
-    quantisation: tuple[Quantisation, Quantisation] | None,
-) -> Spec:
-    """The Spec of `model` as a file of `format` at `size`; `quantisation` of image and logits makes it an int8 file."""
+def describe(model: Model, size: tuple[int, int], format: Format, precision: Precision, image: End, logits: End) -> Spec:
+    """The Spec of `model` as a file of `format` at `size` with these ends."""
     card = model.card
     stride = model.network.output_stride
-    dtype: Literal["float32", "int8", "uint8"] = (
-        "float32" if quantisation is None else "int8" if format == "tflite" else "uint8"
-    )
     return Spec(
         model=card.name or card.architecture,
         size=size,
         output_size=(size[0] // stride, size[1] // stride),
         layout="NHWC" if format == "tflite" else "NCHW",
-        input_dtype=dtype,
-        output_dtype=dtype,
+        input_dtype=image.dtype,
+        output_dtype=logits.dtype,
         output="logits",
         classes=card.classes,
         person_class=card.person_class,
-        precision="float32" if quantisation is None else "int8",
-        input_quantisation=quantisation[0] if quantisation else None,
-        output_quantisation=quantisation[1] if quantisation else None,
+        precision=precision,
+        input_quantisation=image.quantisation,
+        output_quantisation=logits.quantisation,
         params=sum(p.numel() for p in model.network.parameters()),
         macs=count_macs(model.network, size),
         accuracy=card.accuracy,

@@ -16,7 +16,9 @@ from torch import fx, nn
 
 from edgeseg.calib.frames import Picture, Pictures
 from edgeseg.errors import ExportError, MissingExtraError
-from edgeseg.export.describe import Format, describe
+from edgeseg.export.choices import FLOAT32, Choices, Format
+from edgeseg.export.describe import describe
+from edgeseg.export.lowering import lower
 from edgeseg.export.metadata import with_spec
 from edgeseg.export.parity import Parity, compare
 from edgeseg.export.quiet import quiet
@@ -24,7 +26,7 @@ from edgeseg.export.rewrites import rewrite
 from edgeseg.models.checkpoint import Model
 from edgeseg.runtime.session import open_session
 from edgeseg.runtime.tensors import shrink
-from edgeseg.spec import Quantisation, Spec
+from edgeseg.spec import Spec
 from edgeseg.whole import make_folder, written_whole
 
 Range = tuple[float, int]  # scale, zero point
@@ -44,6 +46,7 @@ class Exported:
     size_bytes: int
     parity: Parity
     ops: dict[str, int]  # "int8", "float", "transpose", "quantize"
+    opset: int | None  # of ONNX
 
 
 def export(
@@ -52,7 +55,7 @@ def export(
     folder: Path,
     *,
     formats: Sequence[Format] = FORMATS,
-    int8: bool = False,
+    choices: Choices = FLOAT32,
     size: tuple[int, int] | None = None,
     observer: str = OBSERVER,
     min_agreement: float = MIN_AGREEMENT,
@@ -61,6 +64,7 @@ def export(
 ) -> list[Exported]:
     """Write `model` to `folder` in every one of `formats`, each as <model>-<H>x<W>-<precision>.<format>.
 
+    choices        precision, types at the ends, target
     size           (height, width); the one that the model was trained for if not given
     observer       a key of `edgeseg.calib.observers.OBSERVERS`, for int8
     min_agreement  share of pixels that must get the same class as from the network in float
@@ -71,27 +75,30 @@ def export(
     that does not agree), OutputError, MissingExtraError.
     """
     size = size or model.card.size
+    choices.check_formats(formats)
+    int8 = choices.precision == "int8"
     _require(formats, int8)
     model.network.check_size(size)
     _check_weights(model)
-    name = f"{model.card.name or model.card.architecture}-{size[0]}x{size[1]}-{'int8' if int8 else 'float32'}"
+    name = f"{model.card.name or model.card.architecture}-{size[0]}x{size[1]}-{choices.precision}"
     make_folder(folder)
-    graph = None
-    if int8:
-        trained = model.card.ranges
+    graphs: dict[bool, fx.GraphModule] = {}
+    trained = model.card.ranges
+    for symmetric in sorted({choices.symmetric(format) for format in formats} if int8 else ()):
         say(f"{name}: " + ("trained ranges" if trained else f"measuring ranges on {len(pictures.calibration)} pictures"))
-        graph = quantised(model.network, pictures.calibration, size, observer, trained)
+        graphs[symmetric] = quantised(model.network, pictures.calibration, size, observer, symmetric=symmetric, ranges=trained)
     done: list[Exported] = []
     with ExitStack() as stack:  # at its end all files get their names; where anything is raised before, none
         for format in formats:
             path = folder / f"{name}.{format}"
             draft = stack.enter_context(written_whole(path))
             say(f"{path.name}: lowering")
-            spec = _write(draft, model, size, format, graph)
+            spec = _write(draft, model, size, format, choices, graphs.get(choices.symmetric(format)))
             say(f"{path.name}: comparing with the network on {len(pictures.parity)} pictures")
             parity = compare(open_session(draft), model.network, pictures.parity)
             _judge(parity, path, min_agreement, force)
-            done.append(Exported(path, format, spec, draft.stat().st_size, parity, _count_ops(draft, format)))
+            opset = choices.opset if format == "onnx" else None
+            done.append(Exported(path, format, spec, draft.stat().st_size, parity, _count_ops(draft, format), opset))
     return done
 
 
@@ -113,22 +120,25 @@ def quantised(
     pictures: Sequence[Picture],
     size: tuple[int, int],
     observer: str = OBSERVER,
+    *,
+    symmetric: bool = False,
     ranges: Mapping[str, Range] | None = None,
 ) -> fx.GraphModule:
     """The graph of `network` on (1, 3, h, w) with the int8 ranges that its tensors take on `pictures`.
 
     ranges  by name (`edgeseg.compress.ranges`), where they were trained: pictures are not needed then
 
-    Both formats are lowered from this one graph, so that their ranges are the same.
+    Both formats are lowered from this one graph, so that their ranges are the same. Only TensorRT needs one of its own, with
+    ranges `symmetric` around zero.
     """
     with quiet():
         from edgeseg.calib.observers import OBSERVERS
         from edgeseg.compress import quantize
-        from edgeseg.compress.ranges import apply_ranges
+        from edgeseg.compress.ranges import apply_ranges, symmetrised
 
-        prepared = quantize.prepare(rewrite(network), size, OBSERVERS[observer])
+        prepared = quantize.prepare(rewrite(network), size, OBSERVERS[observer], symmetric=symmetric)
         if ranges:
-            apply_ranges(prepared, ranges)
+            apply_ranges(prepared, symmetrised(ranges) if symmetric else ranges)
             return quantize.convert(prepared)
         for picture in pictures:
             prepared(image_of(picture, size).permute(0, 3, 1, 2))
@@ -141,40 +151,14 @@ def image_of(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
     return torch.from_numpy(rgb.astype(np.float32)[None] / 255)
 
 
-def _write(path: Path, model: Model, size: tuple[int, int], format: Format, graph: fx.GraphModule | None) -> Spec:
+def _write(
+    path: Path, model: Model, size: tuple[int, int], format: Format, choices: Choices, graph: fx.GraphModule | None
+) -> Spec:
     """Write a complete model file, Spec included, to `path`."""
-    data = _tflite(model.network, size, graph) if format == "tflite" else _onnx(model.network, size, graph)
-    spec = describe(model, size, format, None if graph is None else _ends(graph, format))
-    path.write_bytes(with_spec(data, spec))
+    lowered = lower(model.network, graph, size, format, choices)
+    spec = describe(model, size, format, choices.precision, lowered.image, lowered.logits)
+    path.write_bytes(with_spec(lowered.data, spec))
     return spec
-
-
-def _tflite(network: nn.Module, size: tuple[int, int], graph: fx.GraphModule | None) -> bytes:
-    from edgeseg.export.channels_last import channels_last
-    from edgeseg.export.to_tflite import to_tflite
-
-    if graph is None:
-        return to_tflite(channels_last(rewrite(network), size), size, int8=False)
-    from edgeseg.export.graphs import copied
-    from edgeseg.export.masks import arithmetic_masks
-
-    return to_tflite(channels_last(arithmetic_masks(copied(graph)), size), size, int8=True)
-
-
-def _onnx(network: nn.Module, size: tuple[int, int], graph: fx.GraphModule | None) -> bytes:
-    from edgeseg.export.to_onnx import to_onnx, to_onnx_int8
-
-    model = to_onnx(rewrite(network), size) if graph is None else to_onnx_int8(graph, size)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def _ends(graph: fx.GraphModule, format: Format) -> tuple[Quantisation, Quantisation]:
-    """Quantisation of image and logits; ONNX files hold the same values as uint8."""
-    from edgeseg.compress.quantize import ends
-
-    moved = 128 if format == "onnx" else 0
-    image, logits = ends(graph)
-    return Quantisation(image[0], image[1] + moved), Quantisation(logits[0], logits[1] + moved)
 
 
 def _judge(parity: Parity, path: Path, min_agreement: float, force: bool) -> None:

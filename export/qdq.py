@@ -9,6 +9,7 @@ float.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from onnx import NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from edgeseg.errors import ExportError
+from edgeseg.export.choices import Target
 
 Array = npt.NDArray[Any]
 QUANTISE, DEQUANTISE = "QuantizeLinear", "DequantizeLinear"
@@ -78,10 +80,10 @@ class Graph:
         return self.model
 
 
-def quantised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Apply every pass. The image is then uint8 (n, 3, h, w), the logits uint8."""
+def quantised(model: onnx.ModelProto, target: Target = "x86") -> onnx.ModelProto:
+    """Apply the passes of `target`. Image (n, 3, h, w) and logits are then uint8 (x86), int8 (Arm) or float32 (TensorRT)."""
     graph = Graph(model)
-    for apply in PASSES:
+    for apply in PASSES[target]:
         apply(graph)
     return graph.finish()
 
@@ -97,6 +99,10 @@ def fold_constants(graph: Graph) -> None:
     """Compute what depends on constants only, except what dequantises: weights are to stay integers."""
     kept = []
     for node in graph.nodes:
+        value = graph.constants.get(node.input[0]) if node.op_type == "CastLike" else None
+        if value is not None and value.dtype == np.float32:  # all that is computed is float32 before these passes
+            graph.constants[node.output[0]] = value
+            continue
         if node.op_type == DEQUANTISE or not all(name in graph.constants for name in node.input if name):
             kept.append(node)
             continue
@@ -140,8 +146,13 @@ def _implies(graph: Graph, quantise: NodeProto, low: float, high: float) -> bool
 
 
 def _bounds(graph: Graph, clip: NodeProto) -> tuple[float, float]:
-    low, high = (graph.constants[name].item() if name in graph.constants else None for name in [*clip.input[1:], "", ""][:2])
-    return -np.inf if low is None else low, np.inf if high is None else high
+    """Of a Clip; not a number where a bound is only computed when the model runs."""
+    names = [*clip.input[1:], "", ""][:2]
+    low, high = (
+        float(graph.constants[name].item()) if name in graph.constants else np.nan if name else open_end
+        for name, open_end in zip(names, (-np.inf, np.inf), strict=True)
+    )
+    return low, high
 
 
 def unsign(graph: Graph) -> None:
@@ -189,7 +200,7 @@ def integer_ends(graph: Graph) -> None:
     if len(first) != 1 or first[0].op_type != QUANTISE or last is None or last.op_type != DEQUANTISE:
         kinds = Counter(node.op_type for node in first)
         raise ExportError(f"the graph does not begin and end in int8 (the image goes to {dict(kinds)}); export it as float32")
-    quantise = last.input[0]
+    quantise, dtype = last.input[0], graph.constants[last.input[2]].dtype
     graph.drop([first[0]])
     graph.nodes = [node for node in graph.nodes if node is not last]
     for node in graph.nodes:  # the value before the last dequantisation takes the output's name
@@ -198,7 +209,7 @@ def integer_ends(graph: Graph) -> None:
                 if name == quantise:
                     names[i] = logits.name
     for end in (image, logits):
-        end.type.tensor_type.elem_type = onnx.TensorProto.UINT8
+        end.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(dtype)
     graph._index()
 
 
@@ -283,15 +294,22 @@ def _parameters(graph: Graph, node: NodeProto) -> tuple[float, int]:
     return float(graph.constants[node.input[1]].item()), int(graph.constants[node.input[2]].item())
 
 
-PASSES = (
+SIGNED = (
     fold_constants,
     drop_integer_clips,
     drop_implied_activations,
     pool_globally,
-    unsign,
     compare_integers,
     move_integers,
     quantise_biases,
     drop_axes,
     integer_ends,
 )
+PASSES: dict[Target, tuple[Callable[[Graph], None], ...]] = {
+    "x86": (*SIGNED[:4], unsign, *SIGNED[4:]),
+    # Its dot products are of signed bytes; and the bytes are then those of the TFLite file.
+    "arm": SIGNED,
+    # TensorRT fuses explicit Q/DQ pairs itself. It takes int8 around zero only, and biases in float: its parser refuses to
+    # dequantise int32 ("only activation types allowed as input to this layer").
+    "tensorrt": (fold_constants, drop_integer_clips, drop_implied_activations, pool_globally, drop_axes),
+}

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edgeseg.errors import ExportError
+from edgeseg.export.folding import fold_traced
+from edgeseg.export.unpooling import mask_for_indices
 from edgeseg.models.enet import Initial
 
 
@@ -26,8 +28,11 @@ def rewrite(network: nn.Module) -> nn.Module:
             rewritten = _replace(rewritten, path, fold_sequential(module))
         elif isinstance(module, Initial):
             rewritten = _replace(rewritten, path, FoldedInitial(module))
+    fold_traced(rewritten)  # what a user's own network says in Python
     for path, module in list(rewritten.named_modules()):
-        if isinstance(module, nn.ConvTranspose2d) and is_subpixel(module):
+        if (masked := mask_for_indices(module, path)) is not None:
+            rewritten = _replace(rewritten, path, masked)
+        elif isinstance(module, nn.ConvTranspose2d) and is_subpixel(module):
             rewritten = _replace(rewritten, path, SubpixelConv(module))
         elif isinstance(module, nn.BatchNorm2d):
             rewritten = _replace(rewritten, path, affine_convolution(module))

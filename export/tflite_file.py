@@ -7,17 +7,21 @@ loses a quarter of its file and not one value.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
-from typing import Any
+from typing import Any, Literal
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from edgeseg.errors import ExportError
+
 BUFFER_ALIGNMENT = 16  # `force_align` of Buffer.data in the schema; interpreters map weights in place
 OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 INTEGER_TYPES = {schema.TensorType.INT8, schema.TensorType.UINT8}
+CAST_VERSION = 2  # of QUANTIZE from integers, and of DEQUANTIZE from float16
 CAST_TYPES = {"QUANTIZE", "DEQUANTIZE"}
 
 
@@ -55,7 +59,91 @@ def pack(data: bytes) -> bytes:
         for index, tensor in enumerate(graph.tensors):
             if index not in ends:  # the signature knows those by name
                 tensor.name = short_name(tensor.name)
-    builder = SharingBuilder(len(data))
+    return _packed(model, len(data))
+
+
+def retype_ends(data: bytes, dtype: Literal["uint8", "float32"]) -> bytes:
+    """An int8 model whose image and logits are uint8 or float32, by one QUANTIZE or DEQUANTIZE at either end.
+
+    Its kernels stay int8: TFLite's uint8 ones take no weights with a scale for each channel.
+    """
+    model = parse(data)
+    [graph] = model.subgraphs
+    [image], [logits] = graph.inputs, graph.outputs
+    new = [_retyped(graph, index, dtype) for index in (image, logits)]
+    graph.inputs, graph.outputs = [new[0]], [new[1]]
+    graph.operators.insert(0, _cast(model, "QUANTIZE", new[0], image))
+    graph.operators.append(_cast(model, "DEQUANTIZE" if dtype == "float32" else "QUANTIZE", logits, new[1]))
+    for signature in model.signatureDefs or []:
+        signature.inputs[0].tensorIndex, signature.outputs[0].tensorIndex = new
+    return _packed(model, len(data))
+
+
+def half_weights(data: bytes) -> bytes:
+    """A float model with its constants in float16, each behind a DEQUANTIZE, which interpreters do once or not at all."""
+    model = parse(data)
+    casts = []
+    for graph in model.subgraphs:
+        for index, tensor in enumerate(list(graph.tensors)):
+            content = model.buffers[tensor.buffer].data
+            if tensor.type != schema.TensorType.FLOAT32 or content is None or not len(content):
+                continue
+            half = copy.deepcopy(tensor)
+            half.type, half.buffer = schema.TensorType.FLOAT16, len(model.buffers)
+            values = np.asarray(content, np.uint8).view(np.float32)
+            if np.abs(values[np.isfinite(values)]).max(initial=0) > np.finfo(np.float16).max:
+                raise ExportError(f"constant {short_name(tensor.name).decode()} is too large for float16; export it as float32")
+            model.buffers.append(buffer := schema.BufferT())
+            buffer.data = values.astype(np.float16).view(np.uint8)
+            tensor.buffer = 0
+            graph.tensors.append(half)
+            casts.append(_cast(model, "DEQUANTIZE", len(graph.tensors) - 1, index))
+        graph.operators = [*casts, *graph.operators]
+    _drop_unused_buffers(model)
+    return _packed(model, len(data))
+
+
+def _retyped(graph: Any, index: int, dtype: Literal["uint8", "float32"]) -> int:
+    """A tensor like that of `index` in another type, with the same values; its index."""
+    tensor = copy.deepcopy(graph.tensors[index])
+    if dtype == "float32":
+        tensor.type, tensor.quantization = schema.TensorType.FLOAT32, None
+    else:
+        tensor.type = schema.TensorType.UINT8
+        tensor.quantization.zeroPoint = np.asarray(tensor.quantization.zeroPoint) + 128
+    graph.tensors[index].name += b".int8"
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def _cast(model: Any, name: Literal["QUANTIZE", "DEQUANTIZE"], source: int, target: int) -> Any:
+    """An operator that turns tensor `source` into tensor `target`."""
+    code = getattr(schema.BuiltinOperator, name)
+    codes = [c.builtinCode for c in model.operatorCodes]
+    if code not in codes:
+        model.operatorCodes.append(new := schema.OperatorCodeT())
+        new.builtinCode = new.deprecatedBuiltinCode = code
+        new.version = CAST_VERSION
+        codes.append(code)
+    operator = schema.OperatorT()
+    operator.opcodeIndex = codes.index(code)
+    operator.inputs, operator.outputs = [source], [target]
+    options = {"QUANTIZE": schema.QuantizeOptionsT, "DEQUANTIZE": schema.DequantizeOptionsT}[name]
+    operator.builtinOptionsType = getattr(schema.BuiltinOptions, options.__name__[:-1])
+    operator.builtinOptions = options()
+    return operator
+
+
+def _drop_unused_buffers(model: Any) -> None:
+    owners = [*(tensor for graph in model.subgraphs for tensor in graph.tensors), *(model.metadata or [])]
+    used = sorted({0, *(owner.buffer for owner in owners)})  # the first is that of all tensors without content
+    model.buffers = [model.buffers[old] for old in used]
+    for owner in owners:
+        owner.buffer = used.index(owner.buffer)
+
+
+def _packed(model: Any, size: int) -> bytes:
+    builder = SharingBuilder(size)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from torch import fx, nn
 
 from edgeseg.errors import ExportError
 from edgeseg.export import qdq
+from edgeseg.export.choices import OPSETS, Target
 from edgeseg.export.quiet import quiet
 
-OPSET = 18  # the oldest that torch's exporter writes; ONNX Runtime reads it since 1.14
 INPUT, OUTPUT = "image", "logits"
 
 
-def to_onnx(network: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
+def to_onnx(network: nn.Module, size: tuple[int, int], opset: int = OPSETS[0]) -> onnx.ModelProto:
     """A float model: image (1, 3, h, w) -> logits (1, c, h', w'). ExportError where ONNX has no operator for something."""
-    return tidy(_export(network, size, optimize=True))
+    return tidy(_export(network, size, opset, optimize=True))
 
 
-def to_onnx_int8(graph: fx.GraphModule, size: tuple[int, int]) -> onnx.ModelProto:
-    """A quantised model from what `edgeseg.compress.quantize.convert` gives: uint8 image and logits."""
-    return tidy(share_constants(qdq.quantised(_export(graph, size, optimize=False))))
+def to_onnx_int8(
+    graph: fx.GraphModule, size: tuple[int, int], target: Target = "x86", opset: int = OPSETS[0]
+) -> onnx.ModelProto:
+    """A quantised model from what `edgeseg.compress.quantize.convert` gives, for the hardware `target`."""
+    return tidy(share_constants(qdq.quantised(_export(graph, size, opset, optimize=False), target)))
 
 
-def _export(network: nn.Module, size: tuple[int, int], *, optimize: bool) -> onnx.ModelProto:
+def free_batch(model: onnx.ModelProto) -> None:
+    """Let `model` take and give any number of images, in place. ExportError where three at once differ from one by one."""
+    import onnxruntime
+
+    for end in (model.graph.input[0], model.graph.output[0]):
+        end.type.tensor_type.shape.dim[0].dim_param = "n"
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    image = model.graph.input[0].type.tensor_type
+    shape = [3, *(d.dim_value for d in image.shape.dim[1:])]
+    dtype = helper.tensor_dtype_to_np_dtype(image.elem_type)
+    images = np.random.default_rng(0).uniform(0, 1 if dtype == np.float32 else 127, shape).astype(dtype)
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        together = session.run(None, {INPUT: images})[0].astype(np.float32)
+        alone = np.concatenate([session.run(None, {INPUT: images[i : i + 1]})[0] for i in range(3)]).astype(np.float32)
+    except Exception as error:  # its exceptions share no public base but Exception
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise ExportError(f"the network does not take several images at once: {reason}; leave out --dynamic-batch") from None
+    if together.shape != alone.shape or not np.allclose(together, alone, atol=1e-3 * float(np.abs(alone).max())):
+        raise ExportError("three images at once give other logits than one by one; leave out --dynamic-batch")
+
+
+def _export(network: nn.Module, size: tuple[int, int], opset: int, *, optimize: bool) -> onnx.ModelProto:
     try:
         with quiet():
             program = torch.onnx.export(
                 network,
                 (torch.zeros(1, 3, *size),),
                 dynamo=True,
-                opset_version=OPSET,
+                opset_version=opset,
                 optimize=optimize,
                 verbose=False,
                 input_names=[INPUT],

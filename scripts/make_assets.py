@@ -18,6 +18,7 @@ import click
 
 from edgeseg.assets import FOLDER
 from edgeseg.calib.frames import Picture, Pictures
+from edgeseg.export.choices import INT8
 from edgeseg.export.files import export
 from edgeseg.models.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from edgeseg.report.cost import count
@@ -153,7 +154,7 @@ def main(name: str, checkpoint: Path, data: tuple[Path, ...], scenes: Path | Non
     shipped = FOLDER / f"{name}.safetensors"
     save_checkpoint(shipped, model.network, card, half=True)
     pictures = Pictures(every(training, 128), every(validation, 64))
-    written = export(load_checkpoint(shipped), pictures, FOLDER, int8=True, say=lambda line: click.echo(line, err=True))
+    written = export(load_checkpoint(shipped), pictures, FOLDER, choices=INT8, say=lambda line: click.echo(line, err=True))
     for file in written:
         click.echo(f"{file.path.name}: {file.parity}")
         scores[f"int8 {file.format}"] = accuracy(str(file.path), validation, scenes)

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
-from torchao.quantization.pt2e.observer import PerChannelMinMaxObserver
+from torchao.quantization.pt2e.observer import ObserverBase, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import (
     FixedQParamsQuantizationSpec,
@@ -80,19 +80,25 @@ PASSING = {
 
 
 def prepare(
-    network: nn.Module, size: tuple[int, int], observer: Callable[..., Any], *, batches: bool = False
+    network: nn.Module,
+    size: tuple[int, int],
+    observer: Callable[..., Any],
+    *,
+    symmetric: bool = False,
+    batches: bool = False,
 ) -> fx.GraphModule:
     """The graph of `network` with an observer at every range, to be run on calibration images.
 
-    network   in evaluation mode, batch norms folded (`edgeseg.export.rewrites`); takes (1, 3, h, w)
-    size      (height, width) of the image
-    observer  a class of `edgeseg.calib.observers` or of torchao, for the activations
-    batches   the graph is to take any number of images, not one; its nodes have the same names
+    network    in evaluation mode, batch norms folded (`edgeseg.export.rewrites`); takes (1, 3, h, w)
+    size       (height, width) of the image
+    observer   a class of `edgeseg.calib.observers` or of torchao, for the activations
+    symmetric  zero points are all zero, as TensorRT wants them
+    batches    the graph is to take any number of images, not one; its nodes have the same names
     """
     example = torch.zeros(2 if batches else 1, 3, *size)  # a batch of one would be taken for a constant
     shapes = ({0: torch.export.Dim("n")},) if batches else None
     graph = torch.export.export(network, (example,), dynamic_shapes=shapes, strict=False).module()
-    return cast(fx.GraphModule, prepare_pt2e(graph, EdgeQuantizer(observer)))
+    return cast(fx.GraphModule, prepare_pt2e(graph, EdgeQuantizer(observer, symmetric=symmetric)))
 
 
 def convert(prepared: fx.GraphModule) -> fx.GraphModule:
@@ -106,25 +112,44 @@ def ends(graph: fx.GraphModule) -> tuple[tuple[float, int], tuple[float, int]]:
     return (INPUT_SCALE, INPUT_ZERO_POINT), (last.args[1], last.args[2])
 
 
+class SymmetricObserver(ObserverBase):  # type: ignore[misc]
+    """The range that another observer finds, widened until it lies evenly around zero."""
+
+    def __init__(self, observer: Callable[..., Any], dtype: torch.dtype = torch.int8, **arguments: Any) -> None:
+        super().__init__(dtype, False)
+        self.quant_min, self.quant_max = -128, 127
+        self.qscheme = torch.per_tensor_symmetric
+        self.inner = observer(dtype=dtype, **{**arguments, "qscheme": torch.per_tensor_affine})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.inner(x))
+
+    def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:
+        scale, zero_point = self.inner.calculate_qparams()
+        reach = scale * torch.maximum(zero_point + 128, 127 - zero_point)
+        return reach / 127, torch.zeros_like(zero_point)
+
+
 class EdgeQuantizer(Quantizer):  # type: ignore[misc]
     """Says which tensors of a graph are int8 and which of them share a range."""
 
-    def __init__(self, observer: Callable[..., Any]) -> None:
+    def __init__(self, observer: Callable[..., Any], *, symmetric: bool = False) -> None:
         super().__init__()
+        scheme = torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine
         self.activation = QuantizationSpec(
             dtype=torch.int8,
             quant_min=-128,
             quant_max=127,
-            qscheme=torch.per_tensor_affine,
-            observer_or_fake_quant_ctr=observer,
+            qscheme=scheme,
+            observer_or_fake_quant_ctr=SymmetricObserver.with_args(observer=observer) if symmetric else observer,
         )
         self.image = FixedQParamsQuantizationSpec(
             dtype=torch.int8,
-            scale=INPUT_SCALE,
-            zero_point=INPUT_ZERO_POINT,
+            scale=1 / 127 if symmetric else INPUT_SCALE,
+            zero_point=0 if symmetric else INPUT_ZERO_POINT,
             quant_min=-128,
             quant_max=127,
-            qscheme=torch.per_tensor_affine,
+            qscheme=scheme,
         )
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:

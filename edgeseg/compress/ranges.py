@@ -87,6 +87,11 @@ def ranges_of(prepared: fx.GraphModule) -> dict[str, Range]:
     return table
 
 
+def symmetrised(table: Mapping[str, Range]) -> dict[str, Range]:
+    """The ranges widened until they lie evenly around zero, with zero points that are zero."""
+    return {name: (scale * max(zero + 128, 127 - zero) / 127, 0) for name, (scale, zero) in table.items()}
+
+
 def apply_ranges(prepared: fx.GraphModule, table: Mapping[str, Range]) -> None:
     """Give every tensor of a prepared graph the range that `table` says, in place of calibration.
 

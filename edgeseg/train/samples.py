@@ -81,14 +81,15 @@ class Pictures:
         rng = np.random.default_rng((self.seed, self.epoch, index))
         sample = self.samples[index]
         mask, how = sample.mask, self.augmentation
-        ids = np.full(size, IGNORE, np.uint8)
+        ids: ClassIds | None = None
+        matte: Mask | None
         if sample.ids is None and mask is not None and mask.any() and self.backgrounds and rng.random() < how.composite:
             background = self.backgrounds[rng.integers(len(self.backgrounds))]
             frame, matte = composite(sample.frame, mask, background, size, rng)
         else:
-            planes = view(sample.frame, mask, size, rng, ids=sample.ids, calm=not how.webcam)
-            frame, matte, ids = planes[0], planes[1], ids if planes[2] is None else planes[2]
-        return *to_tensors(camera(frame, rng), matte, None if sample.ids is None else ids), torch.from_numpy(ids).long()
+            frame, matte, ids = view(sample.frame, mask, size, rng, ids=sample.ids, calm=not how.webcam)
+        image, known = to_tensors(camera(frame, rng), matte, ids)
+        return image, known, torch.from_numpy(np.full(size, IGNORE, np.uint8) if ids is None else ids).long()
 
     def batches(self, sizes: Sequence[Size], batch: int) -> Iterator[tuple[Tensor, Target]]:
         """Full batches in random order, each of one of `sizes`. A thread makes the next ones while the network
@@ -101,7 +102,7 @@ class Pictures:
         ahead: deque[Future[tuple[Tensor, Target]]] = deque()
         try:
             for start in range(0, len(self) - batch + 1, batch):
-                size = sizes[rng.integers(len(sizes))]
+                size = sizes[int(rng.integers(len(sizes)))]
                 ahead.append(pool.submit(self._batch, order[start : start + batch].tolist(), size))
                 if len(ahead) > 3:
                     yield ahead.popleft().result()

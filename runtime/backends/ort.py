@@ -32,6 +32,7 @@ class Ort:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.qdqisint8allowed", "1")  # files for Arm: elsewhere they would run in float
         options.log_severity_level = 3  # errors come back as exceptions; warnings are not for our users
         providers = [p for p in PROVIDERS if p in onnxruntime.get_available_providers()]
         try:

@@ -14,7 +14,7 @@ from edgeseg.models import MODELS
 with quiet():
     from edgeseg.calib.observers import MinMax
     from edgeseg.compress import quantize
-    from edgeseg.compress.ranges import Fixed, apply_ranges, observers, ranges_of
+    from edgeseg.compress.ranges import Fixed, apply_ranges, observers, ranges_of, symmetrised
 
 from tests.compress.test_quantize import Joined, ranges
 
@@ -38,6 +38,12 @@ def test_a_table_stands_for_calibration():
         expected, got = quantize.convert(prepared), quantize.convert(given)
         assert ranges(got) == ranges(expected)
         assert torch.equal(got(image), expected(image))
+
+
+def test_symmetric_ranges_reach_as_far():
+    table = {"image": (1 / 255, -128), "down": (0.5, 127), "even": (1.0, 0), "up": (0.5, -28)}
+    expected = {"image": 1 / 127, "down": 0.5 * 255 / 127, "even": 128 / 127, "up": 0.5 * 155 / 127}
+    assert symmetrised(table) == {name: (pytest.approx(scale), 0) for name, scale in expected.items()}
 
 
 def test_names_are_those_of_the_tensors():

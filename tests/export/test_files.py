@@ -15,6 +15,7 @@ from torch import nn
 from edgeseg.calib.frames import Picture, Pictures, from_folder
 from edgeseg.cli import main
 from edgeseg.errors import EdgesegError, ExportError, OutputError, ShapeError
+from edgeseg.export.choices import FLOAT32, INT8
 from edgeseg.export.files import export
 from edgeseg.export.metadata import read
 from edgeseg.models.checkpoint import Model, ModelCard, load_checkpoint, save_checkpoint, weights_sha256
@@ -78,7 +79,7 @@ def settled(architecture):
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
 def test_both_formats(architecture, int8, tmp_path):
     model = settled(architecture)
-    written = export(model, pictures(), tmp_path, int8=int8, min_agreement=0.9 if int8 else 0.9999)
+    written = export(model, pictures(), tmp_path, choices=INT8 if int8 else FLOAT32, min_agreement=0.9 if int8 else 0.9999)
     precision = "int8" if int8 else "float32"
     name = model.card.name
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{name}-64x64-{precision}.{f}" for f in ("onnx", "tflite")]
@@ -111,7 +112,7 @@ def test_the_command_on_one_format(tmp_path):
     assert (said["model"], said["params"]) == ("small", sum(p.numel() for p in model.network.parameters()))
     [file] = said["files"]
     assert Path(file["path"]) == out / "small-64x64-float32.onnx"
-    assert set(file) == {"path", "format", "dtype", "size_bytes", "parity", "ops"}
+    assert set(file) == {"path", "format", "dtype", "size_bytes", "parity", "ops", "opset"}
     assert set(file["parity"]) >= {"agreement", "miou_delta", "sqnr_db", "max_abs_error", "reference"}
     assert set(file["ops"]) == {"int8", "float", "transpose", "quantize"}
 
@@ -122,7 +123,7 @@ def test_real_pictures(tmp_path):
     """A network of random weights on real pictures: both formats carry the same ranges, so they agree with each other."""
     model = settled("deeplab")
     real = from_folder(Path(os.environ["EDGESEG_DATA"]), 16, 8)
-    tflite, onnx = export(model, real, tmp_path, int8=True, force=True)
+    tflite, onnx = export(model, real, tmp_path, choices=INT8, force=True)
     assert abs(tflite.parity.sqnr_db - onnx.parity.sqnr_db) < 3
 
 

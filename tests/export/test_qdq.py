@@ -116,6 +116,22 @@ def test_an_activation_goes_only_where_its_range_does_its_work(op, scale, zero_p
     assert (op not in [n.op_type for n in graph.nodes]) == implied
 
 
+def test_a_clip_of_unknown_bounds_stays():
+    graph = relu_then_quantise("Clip", 6 / 255, -128, (0.0, 6.0))
+    del graph.constants["b1"]
+    qdq.drop_implied_activations(graph)
+    assert "Clip" in [n.op_type for n in graph.nodes]
+
+
+def test_a_bound_behind_a_cast_is_known():
+    graph = relu_then_quantise("Clip", 7 / 255, -128, (0.0, 6.0))
+    graph.nodes.insert(0, helper.make_node("CastLike", ["b1", "image"], ["cast"]))
+    next(n for n in graph.nodes if n.op_type == "Clip").input[2] = "cast"
+    graph._index()
+    qdq.fold_constants(graph)
+    assert graph.constants["cast"] == 6
+
+
 def test_a_graph_that_does_not_begin_in_integers_is_refused():
     graph = relu_then_quantise("Relu", 0.1, -128)
     graph.nodes = graph.nodes[1:]

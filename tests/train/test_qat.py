@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from edgeseg.calib.frames import from_folder
 from edgeseg.errors import DataError, ModelError, ShapeError
+from edgeseg.export.choices import Choices
 from edgeseg.export.files import export
 from edgeseg.export.quiet import quiet
 from edgeseg.models.checkpoint import ModelCard, load_model, save_checkpoint
@@ -112,7 +113,9 @@ def test_the_exported_file_has_the_trained_ranges(result: Path, data: Path, tmp_
     model = load_model(result)
     pictures = dataclasses.replace(from_folder(data), calibration=[])  # none is needed
     said: list[str] = []
-    [file] = export(model, pictures, tmp_path / "out", formats=["onnx"], int8=True, force=True, say=said.append)
+    [file] = export(
+        model, pictures, tmp_path / "out", formats=["onnx"], choices=Choices(precision="int8"), force=True, say=said.append
+    )
     assert not any("measuring" in line for line in said)
     graph = onnx.load(file.path).graph
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
