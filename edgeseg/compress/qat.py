@@ -2,8 +2,8 @@
 
 It begins from the network in the form in which it is exported: batch norms folded, transposed convolutions rewritten, and
 fake quantisation at exactly the places where `edgeseg.compress.quantize` has ranges. Training with batch norms kept, as is
-often done, imitates them three times over (Jacob et al. 2018, section 3.2; Krishnamoorthi 2018, section 3.2.2, "freeze"):
-their statistics must be corrected while they move, then be frozen, then be folded, and what is exported is a fourth graph.
+often done, takes three forms of them (Jacob et al. 2018, section 3.2; Krishnamoorthi 2018, arXiv 1806.08342): their
+statistics must be corrected while they move, then be frozen, then be folded, and what is exported is another graph again.
 Folded from the start there is one graph, which at step 0 is the post-training quantised network, and at the end the file.
 
 Scales are measured on pictures, learn in the first part of the training (Esser et al. 2020) and rest in the last, so that the
