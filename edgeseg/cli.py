@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,32 @@ def emit_json(value: object) -> None:
     import json
 
     click.echo(json.dumps(value, indent=2))
+
+
+class Bar:
+    """A progress bar on stderr that appears when there is something to show, and goes when all is done.
+
+    Where stderr is no terminal click prints its label alone, once.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.stack = ExitStack()
+        self.bar: Any = None
+
+    def show(self, what: str, share: float) -> None:
+        """`what` is being done, and `share` (0..1) of all."""
+        if self.bar is None:
+            bar = click.progressbar(length=1000, label=self.label, file=sys.stderr, item_show_func=lambda item: item)
+            self.bar = self.stack.enter_context(bar)
+        self.bar.update(int(1000 * share) - self.bar.pos, what)
+        if share >= 1:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was, with the cursor shown."""
+        self.stack.close()
+        self.bar = None
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
@@ -454,11 +481,13 @@ def doctor(as_json: bool) -> None:
 @click.option("--output", "-o", metavar="DIR", default=".", type=path_type, help="The current folder if not given.")
 @click.option(
     "--observer",
-    type=click.Choice(["minmax", "percentile", "mse", "entropy"]),
-    default="mse",
+    type=click.Choice(["auto", "minmax", "moving-average", "percentile", "mse", "entropy"]),
+    default="auto",
     show_default=True,
-    help="How int8 ranges are found.",
+    help="How int8 ranges are found; auto tries all and keeps the one with the least error.",
 )
+@click.option("--no-corrections", is_flag=True, help="Try neither cross-layer equalisation nor bias correction.")
+@click.option("--no-cache", is_flag=True, help="Measure ranges anew, and do not keep them for the next time.")
 @click.option(
     "--min-agreement",
     type=click.FloatRange(0, 1),
@@ -480,6 +509,8 @@ def export(
     calib: Path | None,
     output: Path,
     observer: str,
+    no_corrections: bool,
+    no_cache: bool,
     min_agreement: float,
     force: bool,
     as_json: bool,
@@ -498,9 +529,11 @@ def export(
     except ImportError:
         raise MissingExtraError("torch", "export", "exporting") from None
     from edgeseg.calib import frames
+    from edgeseg.export.calibrated import CalibrationOptions
     from edgeseg.export.choices import Choices
     from edgeseg.export.files import FORMATS
     from edgeseg.export.files import export as export_files
+    from edgeseg.export.quiet import quiet
     from edgeseg.models import MODELS
     from edgeseg.models.checkpoint import load_model
 
@@ -514,6 +547,13 @@ def export(
     pictures = frames.from_folder(calib) if calib is not None else frames.from_sample()
     if pictures.note:
         say(f"note: {pictures.note}")
+    cache = None
+    if choices.precision == "int8" and not no_cache:
+        with quiet():
+            from edgeseg.calib.cache import default_folder
+        cache = default_folder()
+    bar = Bar("calibrating")
+    calibration = CalibrationOptions(observer, not no_corrections, cache, bar.show)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # on small networks more threads cost more than they bring
     try:
@@ -524,12 +564,13 @@ def export(
             formats=list(dict.fromkeys(formats)) or FORMATS,
             choices=choices,
             size=size,
-            observer=observer,
+            calibration=calibration,
             min_agreement=min_agreement,
             force=force,
             say=say,
         )
     finally:
+        bar.close()
         torch.set_num_threads(threads)
     if as_json:
         first = written[0].spec
@@ -545,7 +586,10 @@ def export(
             }
             for file in written
         ]
-        emit_json({"model": first.model, "params": first.params, "macs": first.macs, "files": rows})
+        report: dict[str, Any] = {"model": first.model, "params": first.params, "macs": first.macs, "files": rows}
+        if written[0].calibration is not None:
+            report["calibration"] = dataclasses.asdict(written[0].calibration)
+        emit_json(report)
         return
     width = max(len(file.path.name) for file in written)
     click.echo(f"{'':{width}} agreement mIoU delta SQNR dB     kB   operators: int8 float transp. quant.  opset")

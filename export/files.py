@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
 import torch
-from torch import fx, nn
+from torch import fx
 
-from edgeseg.calib.frames import Picture, Pictures
+from edgeseg.calib.frames import Pictures
 from edgeseg.errors import ExportError, MissingExtraError
+from edgeseg.export.calibrated import CalibrationOptions, calibrated, spoken, with_ranges
 from edgeseg.export.choices import FLOAT32, Choices, Format
 from edgeseg.export.describe import describe
 from edgeseg.export.lowering import lower
 from edgeseg.export.metadata import with_spec
 from edgeseg.export.parity import Parity, compare
-from edgeseg.export.quiet import quiet
-from edgeseg.export.rewrites import rewrite
 from edgeseg.models.checkpoint import Model
 from edgeseg.runtime.session import open_session
-from edgeseg.runtime.tensors import shrink
 from edgeseg.spec import Spec
 from edgeseg.whole import make_folder, written_whole
 
-Range = tuple[float, int]  # scale, zero point
+if TYPE_CHECKING:
+    from edgeseg.calib.calibrate import Calibration
+
 FORMATS: tuple[Format, ...] = ("tflite", "onnx")
 NEEDED = {"tflite": ("litert_torch", "ai_edge_litert"), "onnx": ("onnx", "onnxscript", "onnxruntime")}
 MIN_AGREEMENT = 0.98
-OBSERVER = "mse"
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Exported:
     parity: Parity
     ops: dict[str, int]  # "int8", "float", "transpose", "quantize"
     opset: int | None  # of ONNX
+    calibration: Calibration | None = None  # of an int8 file
 
 
 def export(
@@ -57,7 +57,7 @@ def export(
     formats: Sequence[Format] = FORMATS,
     choices: Choices = FLOAT32,
     size: tuple[int, int] | None = None,
-    observer: str = OBSERVER,
+    calibration: CalibrationOptions = CalibrationOptions(),  # noqa: B008 (it is frozen)
     min_agreement: float = MIN_AGREEMENT,
     force: bool = False,
     say: Callable[[str], None] = lambda message: None,
@@ -66,7 +66,7 @@ def export(
 
     choices        precision, types at the ends, target
     size           (height, width); the one that the model was trained for if not given
-    observer       a key of `edgeseg.calib.observers.OBSERVERS`, for int8
+    calibration    how ranges are found, for int8
     min_agreement  share of pixels that must get the same class as from the network in float
     force          write the files even so
     say            told what is going on
@@ -83,10 +83,17 @@ def export(
     name = f"{model.card.name or model.card.architecture}-{size[0]}x{size[1]}-{choices.precision}"
     make_folder(folder)
     graphs: dict[bool, fx.GraphModule] = {}
-    trained = model.card.ranges
+    found: dict[bool, Calibration] = {}
     for symmetric in sorted({choices.symmetric(format) for format in formats} if int8 else ()):
-        say(f"{name}: " + ("trained ranges" if trained else f"measuring ranges on {len(pictures.calibration)} pictures"))
-        graphs[symmetric] = quantised(model.network, pictures.calibration, size, observer, symmetric=symmetric, ranges=trained)
+        if model.card.ranges:
+            say(f"{name}: taking the ranges that were trained")
+            graphs[symmetric] = with_ranges(model.network, size, model.card.ranges, symmetric=symmetric)
+            continue
+        say(f"{name}: measuring ranges on {len(pictures.calibration)} pictures")
+        options = dataclasses.replace(calibration, symmetric=symmetric)
+        graphs[symmetric], found[symmetric] = calibrated(model.network, pictures, size, options)
+        for line in spoken(found[symmetric]):
+            say(line)
     done: list[Exported] = []
     with ExitStack() as stack:  # at its end all files get their names; where anything is raised before, none
         for format in formats:
@@ -98,7 +105,8 @@ def export(
             parity = compare(open_session(draft), model.network, pictures.parity)
             _judge(parity, path, min_agreement, force)
             opset = choices.opset if format == "onnx" else None
-            done.append(Exported(path, format, spec, draft.stat().st_size, parity, _count_ops(draft, format), opset))
+            ops, ranges = _count_ops(draft, format), found.get(choices.symmetric(format))
+            done.append(Exported(path, format, spec, draft.stat().st_size, parity, ops, opset, ranges))
     return done
 
 
@@ -112,43 +120,6 @@ def _check_weights(model: Model) -> None:
     broken = [name for name, value in model.network.state_dict().items() if not torch.isfinite(value.float()).all()]
     if broken:
         raise ExportError(f"the network has NaN or infinite weights, first in {broken[0]}; export an earlier checkpoint")
-
-
-@torch.no_grad()
-def quantised(
-    network: nn.Module,
-    pictures: Sequence[Picture],
-    size: tuple[int, int],
-    observer: str = OBSERVER,
-    *,
-    symmetric: bool = False,
-    ranges: Mapping[str, Range] | None = None,
-) -> fx.GraphModule:
-    """The graph of `network` on (1, 3, h, w) with the int8 ranges that its tensors take on `pictures`.
-
-    ranges  by name (`edgeseg.compress.ranges`), where they were trained: pictures are not needed then
-
-    Both formats are lowered from this one graph, so that their ranges are the same. Only TensorRT needs one of its own, with
-    ranges `symmetric` around zero.
-    """
-    with quiet():
-        from edgeseg.calib.observers import OBSERVERS
-        from edgeseg.compress import quantize
-        from edgeseg.compress.ranges import apply_ranges, symmetrised
-
-        prepared = quantize.prepare(rewrite(network), size, OBSERVERS[observer], symmetric=symmetric)
-        if ranges:
-            apply_ranges(prepared, symmetrised(ranges) if symmetric else ranges)
-            return quantize.convert(prepared)
-        for picture in pictures:
-            prepared(image_of(picture, size).permute(0, 3, 1, 2))
-        return quantize.convert(prepared)
-
-
-def image_of(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
-    """(1, h, w, 3) float32 RGB in 0..1, shrunk as the runtime shrinks a frame."""
-    rgb = cv2.cvtColor(shrink(picture.frame, size), cv2.COLOR_BGR2RGB)
-    return torch.from_numpy(rgb.astype(np.float32)[None] / 255)
 
 
 def _write(

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
-from torchao.quantization.pt2e.observer import ObserverBase, PerChannelMinMaxObserver
+from torchao.quantization.pt2e.observer import PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import (
     FixedQParamsQuantizationSpec,
@@ -112,24 +112,6 @@ def ends(graph: fx.GraphModule) -> tuple[tuple[float, int], tuple[float, int]]:
     return (INPUT_SCALE, INPUT_ZERO_POINT), (last.args[1], last.args[2])
 
 
-class SymmetricObserver(ObserverBase):  # type: ignore[misc]
-    """The range that another observer finds, widened until it lies evenly around zero."""
-
-    def __init__(self, observer: Callable[..., Any], dtype: torch.dtype = torch.int8, **arguments: Any) -> None:
-        super().__init__(dtype, False)
-        self.quant_min, self.quant_max = -128, 127
-        self.qscheme = torch.per_tensor_symmetric
-        self.inner = observer(dtype=dtype, **{**arguments, "qscheme": torch.per_tensor_affine})
-
-    def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.inner(x))
-
-    def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:
-        scale, zero_point = self.inner.calculate_qparams()
-        reach = scale * torch.maximum(zero_point + 128, 127 - zero_point)
-        return reach / 127, torch.zeros_like(zero_point)
-
-
 class EdgeQuantizer(Quantizer):  # type: ignore[misc]
     """Says which tensors of a graph are int8 and which of them share a range."""
 
@@ -141,7 +123,7 @@ class EdgeQuantizer(Quantizer):  # type: ignore[misc]
             quant_min=-128,
             quant_max=127,
             qscheme=scheme,
-            observer_or_fake_quant_ctr=SymmetricObserver.with_args(observer=observer) if symmetric else observer,
+            observer_or_fake_quant_ctr=observer,
         )
         self.image = FixedQParamsQuantizationSpec(
             dtype=torch.int8,
