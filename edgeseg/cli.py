@@ -106,10 +106,15 @@ def main() -> None:
 @click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
 @click.option("--framing", "framings", type=Size(), multiple=True, help="Train at these sizes in turn; repeatable.")
 @click.option("--full-size", is_flag=True, help="No smaller pictures first: for a network that is trained already.")
-@click.option("--epochs", default=60, show_default=True, help="Length of the schedule.")
+@click.option("--qat", is_flag=True, help="Train a trained MODEL further with int8 imitated; export takes over its ranges.")
+@click.option("--teacher", metavar="MODEL", help="With --qat: imitate this one's answers. [default: MODEL in float]")
+@click.option(
+    "--distil/--no-distil", default=True, show_default=True, help="With --qat: imitate a teacher, or the truth alone."
+)
+@click.option("--epochs", type=click.IntRange(1), help="Length of the schedule. [default: 60; with --qat 10]")
 @click.option("--minutes", type=float, help="Shrink the schedule so that it ends by then.")
-@click.option("--batch", default=32, show_default=True)
-@click.option("--rate", "learning_rate", type=float, help="Peak learning rate. [default: 0.004]")
+@click.option("--batch", type=click.IntRange(1), help="[default: 32; with --qat 16]")
+@click.option("--rate", "learning_rate", type=float, help="Peak learning rate. [default: 0.004; with --qat 0.02 int8 steps]")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on after the newest finished epoch.")
 @click.option("-o", "--out", type=path_type, help="Folder for checkpoint and log. [default: runs/MODEL]")
@@ -125,9 +130,12 @@ def train(
     size: tuple[int, int] | None,
     framings: tuple[tuple[int, int], ...],
     full_size: bool,
-    epochs: int,
+    qat: bool,
+    teacher: str | None,
+    distil: bool,
+    epochs: int | None,
     minutes: float | None,
-    batch: int,
+    batch: int | None,
     learning_rate: float | None,
     seed: int,
     resume: bool,
@@ -142,30 +150,66 @@ def train(
     \b
     edgeseg train deeplabv3plus-mobilenetv2 --data person-train --auxiliary voc/train --backgrounds rooms
     edgeseg train enet --set activation=relu --data camvid/train --validation camvid/val --size 360x480
+    edgeseg train runs/enet/last.safetensors --qat --data camvid/train --validation camvid/val -o runs/enet-qat
     """
     try:
         from edgeseg.train.loop import Schedule
         from edgeseg.train.run import Folders, parse_arguments, train_model
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "training") from None
-    out = out or Path("runs") / Path(model).stem
-    schedule = Schedule(epochs=epochs, minutes=minutes, batch=batch, seed=seed, framings=framings)
-    if learning_rate is not None:
-        schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
-    if full_size:
-        schedule = dataclasses.replace(schedule, sizes=((0.0, 1.0),))
-    scores = train_model(
-        model,
-        Folders(data, validation, auxiliary, backgrounds),
-        out,
-        schedule,
-        arguments=parse_arguments(settings),
-        initial=initial,
-        size=size,
-        command=f"edgeseg {' '.join(sys.argv[1:])}",
-        resume=resume,
-        tell=lambda line: click.echo(line, err=True),
-    )
+    out = out or Path("runs") / (f"{Path(model).stem}-qat" if qat else Path(model).stem)
+    folders = Folders(data, validation, auxiliary, backgrounds)
+    command = f"edgeseg {' '.join(sys.argv[1:])}"
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    if qat:
+        from edgeseg.export.quiet import quiet
+
+        with quiet():  # torchao's talk of what else could be installed
+            from edgeseg.compress.qat import Plan
+            from edgeseg.train.qat import train_for_int8
+        if settings or initial or framings:
+            raise UsageError("--set, --initial and --framing do not go with --qat, which continues a trained model as it is")
+        plan = Plan(epochs=epochs or 10, minutes=minutes)
+        if learning_rate is not None:
+            plan = dataclasses.replace(plan, learning_rate=learning_rate)
+        if not distil:
+            plan = dataclasses.replace(plan, distil=0.0)
+        scores = train_for_int8(
+            model,
+            folders,
+            out,
+            plan,
+            teacher=teacher,
+            size=size,
+            batch=batch or 16,
+            seed=seed,
+            command=command,
+            resume=resume,
+            tell=tell,
+        )
+    elif teacher or not distil:
+        raise UsageError("--teacher and --no-distil belong to --qat; add it, or leave them out")
+    else:
+        schedule = Schedule(epochs=epochs or 60, minutes=minutes, batch=batch or 32, seed=seed, framings=framings)
+        if learning_rate is not None:
+            schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
+        if full_size:
+            schedule = dataclasses.replace(schedule, sizes=((0.0, 1.0),))
+        scores = train_model(
+            model,
+            folders,
+            out,
+            schedule,
+            arguments=parse_arguments(settings),
+            initial=initial,
+            size=size,
+            command=command,
+            resume=resume,
+            tell=tell,
+        )
     if as_json:
         emit_json(scores)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +72,20 @@ def calibrated(
     with quiet():
         graph = quantize.convert(prepared)
     return graph, dataclasses.replace(found, clipped=clipped, warnings=tuple(warnings))
+
+
+@torch.no_grad()
+def with_ranges(
+    network: nn.Module, size: tuple[int, int], ranges: Mapping[str, tuple[float, int]], *, symmetric: bool = False
+) -> fx.GraphModule:
+    """The graph of `network` with ranges that were trained: (scale, zero point) by name, `edgeseg.compress.ranges`."""
+    with quiet():
+        from edgeseg.compress import quantize
+        from edgeseg.compress.ranges import Fixed, apply_ranges, symmetrised
+
+        prepared = quantize.prepare(rewrite(network), size, Fixed, symmetric=symmetric)
+        apply_ranges(prepared, symmetrised(ranges) if symmetric else ranges)
+        return quantize.convert(prepared)
 
 
 def spoken(found: Calibration) -> list[str]:

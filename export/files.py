@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import fx
@@ -107,7 +107,7 @@ def export(
     for place in (folder, sensitivity):
         if place is not None:
             make_folder(place)
-    plans: dict[bool, tuple[Plan, Calibration]] = {}
+    plans: dict[bool, tuple[Plan, Calibration | None]] = {}
     for symmetric in sorted({choices.symmetric(format) for format in formats} if int8 else ()):
         plans[symmetric] = _planned(
             model, pictures, size, name, dataclasses.replace(calibration, symmetric=symmetric), accuracy, sensitivity, say
@@ -127,7 +127,8 @@ def export(
             session = open_session(draft)
             parity = compare(session, model.network, pictures.parity)
             if not accuracy.force or math.isnan(parity.sqnr_db):
-                judge(parity, path.name, accuracy.goal, plan.measured if plan else list)
+                trained_with: Literal["float", "qat"] = "qat" if model.card.ranges else "float"
+                judge(parity, path.name, accuracy.goal, plan.measured if plan else list, trained_with)
             subjects[format] = by_session(session)
             done.append(
                 Exported(
@@ -173,10 +174,9 @@ def _planned(
     accuracy: Accuracy,
     sensitivity: Path | None,
     say: Callable[[str], None],
-) -> tuple[Plan, Calibration]:
+) -> tuple[Plan, Calibration | None]:
     from edgeseg.export.plans import planned, report_sensitivity
 
-    say(f"{name}: measuring ranges on {len(pictures.calibration)} pictures")
     goal = accuracy.goal if accuracy.mixed and not accuracy.force else None
     with traceable():
         plan, found = planned(model, pictures, size, options, keep_float=accuracy.keep_float, goal=goal, say=say)

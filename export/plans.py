@@ -14,7 +14,8 @@ from edgeseg.calib.frames import Picture, Pictures
 from edgeseg.calib.scores import truth_at
 from edgeseg.calib.sensitivity import Images
 from edgeseg.calib.sensitivity_report import to_table, write_report
-from edgeseg.export.calibrated import CalibrationOptions, calibrated, images_of, spoken
+from edgeseg.errors import UsageError
+from edgeseg.export.calibrated import CalibrationOptions, calibrated, images_of, spoken, with_ranges
 from edgeseg.export.gate import Goal
 from edgeseg.export.mixed import Plan, plan_precision
 from edgeseg.models.checkpoint import Model
@@ -35,12 +36,19 @@ def planned(
     keep_float: Sequence[str] = (),
     goal: Goal | None = None,
     say: Callable[[str], None] = lambda message: None,
-) -> tuple[Plan, Calibration]:
-    """The int8 graph of `model` on (1, 3, h, w), and how its ranges were found.
+) -> tuple[Plan, Calibration | None]:
+    """The int8 graph of `model` on (1, 3, h, w), and how its ranges were found; None where they were trained with it.
 
     keep_float  layers (names or globs) whose results stay in float
     goal        further layers stay in float, the fewest with which this is met
     """
+    measured = measured_on(pictures.calibration, model, size)
+    if model.card.ranges:
+        if keep_float:
+            raise UsageError("this model's int8 ranges were trained with every layer in int8; leave out --keep-float")
+        say("taking the ranges that were trained")
+        return Plan(with_ranges(model.network, size, model.card.ranges, symmetric=options.symmetric), measured), None
+    say(f"measuring ranges on {len(pictures.calibration)} pictures")
     found: list[Calibration] = []
 
     def quantise(keep: Sequence[str]) -> fx.GraphModule:
@@ -50,7 +58,6 @@ def planned(
         found.append(calibration)
         return graph
 
-    measured = measured_on(pictures.calibration, model, size)
     plan = plan_precision(
         quantise, measured, measured_on(pictures.parity, model, size), keep_float=keep_float, goal=goal, say=say
     )

@@ -34,6 +34,7 @@ aten = torch.ops.aten
 
 # The image is frame / 255, so these make every byte of a frame exact: stored = byte - 128.
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128
+LOWEST, HIGHEST = -128, 127
 
 ANNOTATION = "quantization_annotation"
 
@@ -88,6 +89,7 @@ def prepare(
     keep_float: Collection[str] = (),
     *,
     symmetric: bool = False,
+    batches: bool = False,
 ) -> fx.GraphModule:
     """The graph of `network` with an observer at every range, to be run on calibration images.
 
@@ -97,10 +99,13 @@ def prepare(
     keep_float  layers whose results stay in float: names of `edgeseg.models.layer_names`, or globs. Who calculates with such
                 a result does so in float as well, and rounds what it gives
     symmetric   zero points are all zero, as TensorRT wants them
+    batches     the graph is to take any number of images, not one; its nodes have the same names
 
     Raises UsageError where `keep_float` names no layer, or the last.
     """
-    graph = torch.export.export(network, (torch.zeros(1, 3, *size),), strict=False).module()
+    example = torch.zeros(2 if batches else 1, 3, *size)  # a batch of one would be taken for a constant
+    shapes = ({0: torch.export.Dim("n")},) if batches else None
+    graph = torch.export.export(network, (example,), dynamic_shapes=shapes, strict=False).module()
     return cast(fx.GraphModule, prepare_pt2e(graph, EdgeQuantizer(observer, keep_float, symmetric=symmetric)))
 
 

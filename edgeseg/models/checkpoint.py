@@ -36,6 +36,7 @@ class ModelCard:
     data: str = ""
     licence: str = ""
     training: str = ""  # the command, the machine, the time
+    ranges: dict[str, tuple[float, int]] = field(default_factory=dict)  # int8, trained: `edgeseg.compress.ranges`
 
     @property
     def channels(self) -> int:
@@ -124,6 +125,7 @@ def _card(path: Path, text: str) -> ModelCard:
             values[key] = tuple(values[key])
         if "rates" in values["arguments"]:
             values["arguments"]["rates"] = tuple(values["arguments"]["rates"])
+        values["ranges"] = {name: (float(scale), int(zero)) for name, (scale, zero) in values.get("ranges", {}).items()}
         return ModelCard(**values)
     except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
         raise ModelError(f"{path} has a card that cannot be read ({error})") from None

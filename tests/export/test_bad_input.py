@@ -21,14 +21,14 @@ ON_A_FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from edgeseg.errors import OutputError
-from edgeseg.export.files import export
+from edgeseg.export.files import Accuracy, export
 from tests.export.test_files import pictures, CARDS
 from edgeseg.models.checkpoint import Model
 network = CARDS["deeplab"].build().eval()
 formats, limit = sys.argv[2].split(","), int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    export(Model(network, CARDS["deeplab"], ""), pictures(4), Path(sys.argv[1]), formats=formats, force=True)
+    export(Model(network, CARDS["deeplab"], ""), pictures(4), Path(sys.argv[1]), formats=formats, accuracy=Accuracy(force=True))
 except OutputError as error:
     print(error)
 """

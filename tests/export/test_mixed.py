@@ -6,7 +6,8 @@ import torch
 from edgeseg.calib.scores import Score
 from edgeseg.calib.sensitivity import LayerSensitivity
 from edgeseg.errors import ExportError
-from edgeseg.export.files import export
+from edgeseg.export.choices import INT8
+from edgeseg.export.files import Accuracy, export
 from edgeseg.export.gate import Goal
 from edgeseg.export.mixed import search, search_proven
 from edgeseg.models.checkpoint import Model, weights_sha256
@@ -92,15 +93,15 @@ def model():
 @pytest.mark.slow
 def test_the_culprit_is_named(model, tmp_path):
     with pytest.raises(ExportError, match=rf"the worst layers are .*{CULPRIT} .*--keep-float"):
-        export(model, pictures(), tmp_path, int8=True, formats=["onnx"], min_agreement=0.92)
+        export(model, pictures(), tmp_path, choices=INT8, formats=["onnx"], accuracy=Accuracy(0.92))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [{"keep_float": [CULPRIT]}, {"mixed": True}], ids=["named", "searched"])
+@pytest.mark.parametrize("arguments", [{"keep_float": (CULPRIT,)}, {"mixed": True}], ids=["named", "searched"])
 def test_in_float_it_is_repaired(model, arguments, tmp_path):
     report = tmp_path / "report"
-    written = export(model, pictures(), tmp_path, int8=True, min_agreement=0.92, sensitivity=report, **arguments)
+    written = export(model, pictures(), tmp_path, choices=INT8, accuracy=Accuracy(0.92, **arguments), sensitivity=report)
     for file in written:
         assert file.parity.agreement >= 0.92
         assert file.kept_float == (CULPRIT,)
