@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import ExportError, UsageError
+from edgeseg.export.choices import FLOAT32, INT8
 from edgeseg.export.files import export
 from edgeseg.models.checkpoint import Model, weights_sha256
 from edgeseg.models.layers import SegmentationNetwork
@@ -84,7 +85,7 @@ def test_what_cannot_be_lowered(activation, said, format, int8, tmp_path):
     network = Foreign(activation).eval()
     model = Model(network, CARDS["deeplab"], weights_sha256(network.state_dict()))
     with pytest.raises(ExportError, match=said) as caught:
-        export(model, pictures(4), tmp_path, formats=[format], int8=int8)
+        export(model, pictures(4), tmp_path, formats=[format], choices=INT8 if int8 else FLOAT32)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -97,9 +98,12 @@ def network_of(card):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"int8": True, "keep_float": ["decoder.0.0.1"]}, "no layer is named 'decoder.0.0.1'; near it: .*decoder.0.0.0"),
-        ({"int8": True, "keep_float": ["head"]}, "head gives the logits"),
-        ({"keep_float": ["head"]}, "add --int8"),
+        (
+            {"choices": INT8, "accuracy": Accuracy(keep_float=("decoder.0.0.1",))},
+            "no layer is named 'decoder.0.0.1'; near it: .*decoder.0.0.0",
+        ),
+        ({"choices": INT8, "accuracy": Accuracy(keep_float=("head",))}, "head gives the logits"),
+        ({"accuracy": Accuracy(keep_float=("head",))}, "add --int8"),
         ({"sensitivity": Path("report")}, "add --int8"),
     ],
 )

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from edgeseg.calib.frames import from_folder
 from edgeseg.errors import DataError, ModelError, ShapeError
 from edgeseg.export.choices import Choices
-from edgeseg.export.files import export
+from edgeseg.export.files import Accuracy, export
 from edgeseg.export.quiet import quiet
 from edgeseg.models.checkpoint import ModelCard, load_model, save_checkpoint
 
@@ -114,7 +114,13 @@ def test_the_exported_file_has_the_trained_ranges(result: Path, data: Path, tmp_
     pictures = dataclasses.replace(from_folder(data), calibration=[])  # none is needed
     said: list[str] = []
     [file] = export(
-        model, pictures, tmp_path / "out", formats=["onnx"], choices=Choices(precision="int8"), force=True, say=said.append
+        model,
+        pictures,
+        tmp_path / "out",
+        formats=["onnx"],
+        choices=Choices(precision="int8"),
+        accuracy=Accuracy(force=True),
+        say=said.append,
     )
     assert not any("measuring" in line for line in said)
     graph = onnx.load(file.path).graph
