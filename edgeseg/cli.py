@@ -83,6 +83,17 @@ def main() -> None:
 @click.option("--minutes", type=float, help="Shrink the schedule so that it ends by then.")
 @click.option("--batch", default=32, show_default=True)
 @click.option("--rate", "learning_rate", type=float, help="Peak learning rate. [default: 0.004]")
+@click.option(
+    "--loss", metavar="EXPR", default="", help="Sum of weighted losses. [default: ce(border) + 0.5*dice, or ce + 0.5*jaccard]"
+)
+@click.option(
+    "--class-weights",
+    "class_weighting",
+    type=click.Choice(["none", "enet", "median"]),
+    default="none",
+    show_default=True,
+    help="Of ce and focal, by the classes' share of the pixels.",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on after the newest finished epoch.")
 @click.option("-o", "--out", type=path_type, help="Folder for checkpoint and log. [default: runs/MODEL]")
@@ -102,6 +113,8 @@ def train(
     minutes: float | None,
     batch: int,
     learning_rate: float | None,
+    loss: str,
+    class_weighting: str,
     seed: int,
     resume: bool,
     out: Path | None,
@@ -111,6 +124,10 @@ def train(
 
     Of folders with masks/ a tenth of every source is held back for validation; folders with labels/ need one that is
     held back (--validation). Writes last.safetensors, state.pt and log.csv.
+
+    EXPR adds losses with weights, as in "ce + 0.5*dice + 0.1*boundary" or "focal(gamma=2) + lovasz". There are ce (options:
+    border, unet), focal (gamma, alpha), dice, jaccard, tversky (fp, fn), focal_tversky (fp, fn, gamma), lovasz (per_image),
+    boundary and hausdorff (alpha).
 
     \b
     edgeseg train deeplabv3plus-mobilenetv2 --data person-train --auxiliary voc/train --backgrounds rooms
@@ -135,6 +152,8 @@ def train(
         arguments=parse_arguments(settings),
         initial=initial,
         size=size,
+        loss=loss,
+        class_weighting=class_weighting,
         command=f"edgeseg {' '.join(sys.argv[1:])}",
         resume=resume,
         tell=lambda line: click.echo(line, err=True),

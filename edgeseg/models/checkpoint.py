@@ -36,6 +36,8 @@ class ModelCard:
     data: str = ""
     licence: str = ""
     training: str = ""  # the command, the machine, the time
+    loss: str = ""  # the expression that it was trained with
+    class_weights: tuple[float, ...] = ()  # of that loss; none where all counted alike
 
     @property
     def channels(self) -> int:
@@ -122,6 +124,7 @@ def _card(path: Path, text: str) -> ModelCard:
         values = {k: v for k, v in values.items() if k in known}
         for key in ("classes", "size"):
             values[key] = tuple(values[key])
+        values["class_weights"] = tuple(values.get("class_weights", ()))
         if "rates" in values["arguments"]:
             values["arguments"]["rates"] = tuple(values["arguments"]["rates"])
         return ModelCard(**values)
