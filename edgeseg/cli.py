@@ -14,7 +14,7 @@ from typing import Any, Literal
 import click
 
 from edgeseg import __version__
-from edgeseg.errors import EdgesegError, MissingExtraError, ModelError, UsageError
+from edgeseg.errors import DataError, EdgesegError, MissingExtraError, ModelError, UsageError
 
 
 class Program(click.Group):
@@ -252,7 +252,10 @@ def models(model: str | None, size: tuple[int, int] | None, as_json: bool) -> No
 
 @main.command("eval")
 @click.argument("model")
-@click.option("--data", type=path_type, required=True, help="Data folder: images/ with masks/ or labels/.")
+@click.option("--data", type=path_type, help="Data folder: images/ with masks/ or labels/.")
+@click.option(
+    "--video", type=path_type, multiple=True, metavar="CLIP", help="Instead: how steady the mask is in it; repeatable."
+)
 @click.option(
     "--backend",
     type=click.Choice(["auto", "litert", "ort"]),
@@ -260,25 +263,72 @@ def models(model: str | None, size: tuple[int, int] | None, as_json: bool) -> No
     show_default=True,
     help="With a name, litert and ort take the int8 file that ships; auto takes the float network.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pictures.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pictures, or frames of each clip.")
 @json_option
-def eval_(model: str, data: Path, backend: Literal["auto", "litert", "ort"], limit: int | None, as_json: bool) -> None:
+@click.pass_context
+def eval_(
+    ctx: click.Context,
+    model: str,
+    data: Path | None,
+    video: tuple[Path, ...],
+    backend: Literal["auto", "litert", "ort"],
+    limit: int | None,
+    as_json: bool,
+) -> None:
     """Judge MODEL (a trained model's name, a checkpoint, or a .tflite or .onnx file) on pictures with known truth.
 
-    IoU by class, mIoU, frequency-weighted IoU, pixel accuracy, F1 and the boundary F-measure, at the pictures' own size.
+    IoU by class, mIoU, frequency-weighted IoU, pixel and mean accuracy, F1, average precision, the boundary F-measure and the
+    Hausdorff distance, at the pictures' own size.
+
+    With --video no truth is needed: the share of pixels that flip from frame to frame away from the outline, in the masks of
+    edgeseg blur with its smoothing in time off and on; also of still pixels alone, and after optical flow.
     """
     from edgeseg.report.predict import open_predictor
     from edgeseg.train.evaluate import evaluate, to_table
     from edgeseg.train.truth import read_truth
 
+    if video and data:
+        raise UsageError("--data and --video were both given; choose one")
+    if video:
+        _eval_videos(model, video, backend, limit, as_json)
+        return
+    if data is None:
+        raise click.MissingParameter(ctx=ctx, param=next(p for p in ctx.command.params if p.name == "data"))
     predictor = open_predictor(model, backend)
     truth = read_truth(data, predictor.classes, predictor.person_class)
     with click.progressbar(length=len(truth.pairs[:limit]), label="evaluating", file=sys.stderr) as bar:
-        result = evaluate(predictor.predict, truth, predictor.person_class, limit=limit, on_image=lambda: bar.update(1))
+        result = evaluate(predictor.judge, truth, predictor.person_class, limit=limit, on_image=lambda: bar.update(1))
     if as_json:
         emit_json(result)
     else:
         click.echo(to_table(result))
+
+
+def _eval_videos(
+    model: str, clips: tuple[Path, ...], backend: Literal["auto", "litert", "ort"], limit: int | None, as_json: bool
+) -> None:
+    from itertools import islice
+
+    from edgeseg.report.predict import open_predictor
+    from edgeseg.report.steady import RefinedMasks
+    from edgeseg.runtime import open_source
+    from edgeseg.train.stability import measure, to_table
+
+    predictor = open_predictor(model, backend)
+    results = []
+    for clip in clips:
+        with open_source(clip) as source:
+            if source.still:
+                raise DataError(f"{clip} is no video: pictures that have nothing to do with each other cannot be steady")
+            frames = min(limit or sys.maxsize, source.frames or sys.maxsize)
+            with click.progressbar(length=frames, label=clip.name, file=sys.stderr) as bar:
+                shots = (shot.frame for shot in islice(source, limit))
+                masks = measure(shots, RefinedMasks(predictor), lambda bar=bar: bar.update(1))
+        results.append({"clip": str(clip), "smoothing": masks})
+    if as_json:
+        emit_json({"videos": results})
+    else:
+        click.echo(to_table(results))
 
 
 # --- running models: segment, blur, doctor -------------------------------------------------------------------------------
