@@ -253,9 +253,7 @@ def models(model: str | None, size: tuple[int, int] | None, as_json: bool) -> No
 @main.command("eval")
 @click.argument("model")
 @click.option("--data", type=path_type, help="Data folder: images/ with masks/ or labels/.")
-@click.option(
-    "--video", type=path_type, multiple=True, metavar="CLIP", help="Instead: how steady the mask is in it; repeatable."
-)
+@click.option("--video", type=path_type, multiple=True, metavar="CLIP", help="Instead: how steady its masks are; repeatable.")
 @click.option(
     "--backend",
     type=click.Choice(["auto", "litert", "ort"]),
@@ -315,6 +313,8 @@ def _eval_videos(
     from edgeseg.train.stability import measure, to_table
 
     predictor = open_predictor(model, backend)
+    if predictor.person_class is None:
+        raise ModelError(f"{model} knows no person, only {', '.join(predictor.classes)}; choose a person model")
     results = []
     for clip in clips:
         with open_source(clip) as source:
