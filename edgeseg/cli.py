@@ -305,6 +305,7 @@ def eval_(
 def _eval_videos(
     model: str, clips: tuple[Path, ...], backend: Literal["auto", "litert", "ort"], limit: int | None, as_json: bool
 ) -> None:
+    import functools
     from itertools import islice
 
     from edgeseg.report.predict import open_predictor
@@ -323,7 +324,7 @@ def _eval_videos(
             frames = min(limit or sys.maxsize, source.frames or sys.maxsize)
             with click.progressbar(length=frames, label=clip.name, file=sys.stderr) as bar:
                 shots = (shot.frame for shot in islice(source, limit))
-                masks = measure(shots, RefinedMasks(predictor), lambda bar=bar: bar.update(1))
+                masks = measure(shots, RefinedMasks(predictor), functools.partial(bar.update, 1))
         results.append({"clip": str(clip), "smoothing": masks})
     if as_json:
         emit_json({"videos": results})

@@ -52,8 +52,10 @@ class Predictor:
             return ids, None
         size = (frame.shape[1], frame.shape[0])
         if output.shape[2] == 1 and self.spec.output != "class_ids":  # enlarged before it is squeezed, as the ids are
-            return ids, person_share(cv2.resize(output[..., 0], size, interpolation=cv2.INTER_LINEAR)[..., None], self.spec)
-        return ids, np.asarray(cv2.resize(person_share(output, self.spec), size, interpolation=cv2.INTER_LINEAR), np.float32)
+            plane = np.asarray(cv2.resize(output[..., 0], size, interpolation=cv2.INTER_LINEAR), np.float32)
+            return ids, person_share(plane[..., None], self.spec)
+        share = cv2.resize(person_share(output, self.spec), size, interpolation=cv2.INTER_LINEAR)
+        return ids, np.asarray(share, np.float32)
 
     def matte(self, frame: Frame) -> Matte:
         """(h', w') the person's probability, at the model's own output size. ModelError where it knows none."""

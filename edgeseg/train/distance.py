@@ -40,7 +40,8 @@ def nearest_known(ids: ClassIds, known: Mask) -> ClassIds:
     _, nearest = cv2.distanceTransformWithLabels(unknown, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     by_label = np.zeros(int(nearest.max()) + 1, ids.dtype)
     by_label[nearest[known]] = ids[known]
-    return by_label[nearest]
+    filled: ClassIds = by_label[nearest]
+    return filled
 
 
 def separation(ids: ClassIds, sigma: float, background: int | None = None) -> Distance:

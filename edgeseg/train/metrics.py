@@ -94,7 +94,8 @@ class SegmentationMetrics:
         mean_accuracy   mean over classes of right pixels / pixels of the class
         f1_by_class     per class: 2 TP / (2 TP + FP + FN)
         hausdorff       mean over images of the Hausdorff distance in pixels, of the classes that boundary_f speaks of;
-                        hausdorff_95 of its 95th percentile
+                        hausdorff_95 of its 95th percentile. An outline that is missed, or seen where there is none,
+                        counts as the image's diagonal
         average_precision  of the positive class's pixels by their probability; None without probabilities
         """
         hits = self.confusion.diagonal()

@@ -74,14 +74,16 @@ def measure(
 
 def flipped(before: Mask, after: Mask) -> Mask:
     """(h, w): pixels that differ and are not within `BORDER` of the outlines of both."""
-    return (before != after) & ~(beside_outline(before) & beside_outline(after))
+    flips: Mask = before != after
+    return flips & ~(beside_outline(before) & beside_outline(after))
 
 
 def beside_outline(mask: Mask) -> Mask:
     """(h, w): pixels at most `BORDER` pixels inside or outside the outline, which runs between pixels."""
     if not mask.any() or mask.all():
         return np.zeros(mask.shape, bool)
-    return np.where(mask, distance_to(~mask), distance_to(mask)) <= BORDER
+    to_outline = np.where(mask, distance_to(~mask), distance_to(mask))
+    return np.asarray(to_outline <= BORDER, np.bool_)
 
 
 def unchanged(before: Frame, after: Frame) -> Mask:
@@ -100,7 +102,8 @@ def follow(before: Frame, after: Frame, mask: Mask) -> tuple[Mask, Mask]:
     scale = min(1.0, PLANE / max(height, width))
     size = (max(16, round(width * scale)), max(16, round(height * scale)))
     gray = [cv2.cvtColor(cv2.resize(f, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY) for f in (after, before)]
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(gray[0], gray[1], None)
+    start = np.zeros((*gray[0].shape, 2), np.float32)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(gray[0], gray[1], start)
     flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     x, y = x + flow[..., 0] * np.float32(width / size[0]), y + flow[..., 1] * np.float32(height / size[1])

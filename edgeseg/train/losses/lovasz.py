@@ -23,10 +23,10 @@ class Lovasz:
     per_image: bool = False
 
     def __call__(self, batch: Batch) -> Tensor:
-        if not self.per_image:
-            return _loss(batch.logits, batch.target, batch.known, batch.binary)
-        parts = zip(*(t.split(1) for t in (batch.logits, batch.target, batch.known)), strict=True)
-        return torch.stack([_loss(*part, batch.binary) for part in parts]).mean()
+        n = len(batch.logits)
+        parts = [slice(i, i + 1) for i in range(n)] if self.per_image else [slice(n)]
+        losses = [_loss(batch.logits[part], batch.target[part], batch.known[part], batch.binary) for part in parts]
+        return torch.stack(losses).mean()
 
 
 def _loss(logits: Tensor, target: Tensor, known: Tensor, binary: bool) -> Tensor:
