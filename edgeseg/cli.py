@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -154,7 +155,7 @@ def train(
         size=size,
         loss=loss,
         class_weighting=class_weighting,
-        command=f"edgeseg {' '.join(sys.argv[1:])}",
+        command=shlex.join(["edgeseg", *sys.argv[1:]]),
         resume=resume,
         tell=lambda line: click.echo(line, err=True),
     )

@@ -34,7 +34,7 @@ def evaluate(
     Where the truth knows the person only, every class but `person_class` is background.
     """
     positive = 1 if truth.binary else person_class if len(truth.classes) == 2 else None
-    metrics = SegmentationMetrics(truth.classes, positive=positive)
+    metrics = SegmentationMetrics(truth.classes, positive=positive, scored=1 if truth.binary else person_class)
     for frame, ids in truth.load(limit):
         answer = predict(frame)
         predicted, probability = answer if isinstance(answer, tuple) else (answer, None)

@@ -28,10 +28,11 @@ class SegmentationMetrics:
     """Accumulates images; `result()` at any time.
 
     classes    names, in the order of the ids
-    positive   the class that f1, the outlines and average precision speak of; None takes the second of two classes, and of
+    positive   the class that f1 and those of outlines speak of; None takes the second of two classes, and of
                more than two classes the mean
     ignore     truth with these ids is not judged. One of them may be a class of the model ("void"): then it has no IoU,
                and predicting it on a labelled pixel is a miss
+    scored     the class whose probabilities are added, for average precision; None takes the positive one
     tolerance  of the boundary, as a share of the image diagonal
     """
 
@@ -40,6 +41,7 @@ class SegmentationMetrics:
         classes: Sequence[str],
         *,
         positive: int | None = None,
+        scored: int | None = None,
         ignore: Sequence[int] = (IGNORE,),
         tolerance: float = TOLERANCE,
     ) -> None:
@@ -51,6 +53,7 @@ class SegmentationMetrics:
         self.ignore = tuple(ignore)
         self.judged = [i for i in range(len(classes)) if i not in self.ignore]
         self.positive = 1 if positive is None and len(classes) == 2 else positive
+        self.scored = self.positive if scored is None else scored
         self.tolerance = tolerance
         self.images = 0
         self.confusion = np.zeros((len(classes), len(classes)), np.int64)  # [truth, prediction]
@@ -58,7 +61,7 @@ class SegmentationMetrics:
         self._precision = AveragePrecision()
 
     def add(self, prediction: ClassIds, truth: ClassIds, probability: Probability | None = None) -> None:
-        """Count one image; both (h, w) class ids of the same size, and if there is one, the positive class's probability.
+        """Count one image; both (h, w) class ids of the same size, and if there is one, the scored class's probability.
 
         Raises ShapeError where the sizes differ, DataError for truth that is neither a class nor ignored.
         """
@@ -72,8 +75,8 @@ class SegmentationMetrics:
                 raise DataError(f"the {name} has class ids {ids.min()} to {ids.max()}, but the classes are 0 to {n - 1}")
         self.confusion += np.bincount(t * n + p, minlength=n * n).reshape(n, n)
         self.images += 1
-        if probability is not None and self.positive is not None:
-            self._precision.add(probability, truth == self.positive, known)
+        if probability is not None and self.scored is not None:
+            self._precision.add(probability, truth == self.scored, known)
         # Between two ids that are judged, the outline may itself be unlabelled: see `boundaries`.
         ids, near = bridge(truth, known, self.tolerance)
         judged = self.judged if self.positive is None else [self.positive]
@@ -96,7 +99,7 @@ class SegmentationMetrics:
         hausdorff       mean over images of the Hausdorff distance in pixels, of the classes that boundary_f speaks of;
                         hausdorff_95 of its 95th percentile. An outline that is missed, or seen where there is none,
                         counts as the image's diagonal
-        average_precision  of the positive class's pixels by their probability; None without probabilities
+        average_precision  of the scored class's pixels by their probability; None without probabilities
         """
         hits = self.confusion.diagonal()
         true, predicted = self.confusion.sum(1), self.confusion.sum(0)

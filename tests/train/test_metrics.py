@@ -105,11 +105,15 @@ def test_positive_class_may_be_the_first():
     assert result["f1"] == pytest.approx(2 * 1 / (2 * 1 + 0 + 1))
 
 
-def test_average_precision_speaks_of_the_positive_class():
+def test_average_precision_speaks_of_one_class():
     # Person pixels at 0.9 and 0.2, background at 0.5; one pixel is not known. P at recall 1/2 is 1, at recall 1 2/3.
     metrics = SegmentationMetrics(PERSON)
     metrics.add(np.array([[1, 1, 0, 1]]), np.array([[1, 0, 1, 255]]), np.array([[0.9, 0.5, 0.2, 1.0]], np.float32))
     assert metrics.result()["average_precision"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    # Of three classes none is positive; the probability is that of the class that was named.
+    metrics = SegmentationMetrics(ROAD, scored=1)
+    metrics.add(np.array([[0, 1, 2]]), np.array([[0, 1, 2]]), np.array([[0.5, 0.4, 0.1]], np.float32))
+    assert metrics.result()["average_precision"] == 0.5
 
 
 def test_a_ring_of_void_is_an_outline():
