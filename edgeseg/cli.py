@@ -9,6 +9,7 @@ import dataclasses
 import os
 import shlex
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,6 +57,32 @@ def emit_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
+class Bar:
+    """A progress bar on stderr that appears when there is something to show, and goes when all is done.
+
+    Where stderr is no terminal click prints its label alone, once.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.stack = ExitStack()
+        self.bar: Any = None
+
+    def show(self, what: str, share: float) -> None:
+        """`what` is being done, and `share` (0..1) of all."""
+        if self.bar is None:
+            bar = click.progressbar(length=1000, label=self.label, file=sys.stderr, item_show_func=lambda item: item)
+            self.bar = self.stack.enter_context(bar)
+        self.bar.update(int(1000 * share) - self.bar.pos, what)
+        if share >= 1:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was, with the cursor shown."""
+        self.stack.close()
+        self.bar = None
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 path_type = click.Path(path_type=Path)
 
@@ -80,10 +107,15 @@ def main() -> None:
 @click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
 @click.option("--framing", "framings", type=Size(), multiple=True, help="Train at these sizes in turn; repeatable.")
 @click.option("--full-size", is_flag=True, help="No smaller pictures first: for a network that is trained already.")
-@click.option("--epochs", default=60, show_default=True, help="Length of the schedule.")
+@click.option("--qat", is_flag=True, help="Train a trained MODEL further with int8 imitated; export takes over its ranges.")
+@click.option("--teacher", metavar="MODEL", help="With --qat: imitate this one's answers. [default: MODEL in float]")
+@click.option(
+    "--distil/--no-distil", default=True, show_default=True, help="With --qat: imitate a teacher, or the truth alone."
+)
+@click.option("--epochs", type=click.IntRange(1), help="Length of the schedule. [default: 60; with --qat 10]")
 @click.option("--minutes", type=float, help="Shrink the schedule so that it ends by then.")
-@click.option("--batch", default=32, show_default=True)
-@click.option("--rate", "learning_rate", type=float, help="Peak learning rate. [default: 0.004]")
+@click.option("--batch", type=click.IntRange(1), help="[default: 32; with --qat 16]")
+@click.option("--rate", "learning_rate", type=float, help="Peak learning rate. [default: 0.004; with --qat 0.02 int8 steps]")
 @click.option(
     "--loss", metavar="EXPR", default="", help="Sum of weighted losses. [default: ce(border) + 0.5*dice, or ce + 0.5*jaccard]"
 )
@@ -110,9 +142,12 @@ def train(
     size: tuple[int, int] | None,
     framings: tuple[tuple[int, int], ...],
     full_size: bool,
-    epochs: int,
+    qat: bool,
+    teacher: str | None,
+    distil: bool,
+    epochs: int | None,
     minutes: float | None,
-    batch: int,
+    batch: int | None,
     learning_rate: float | None,
     loss: str,
     class_weighting: str,
@@ -133,32 +168,72 @@ def train(
     \b
     edgeseg train deeplabv3plus-mobilenetv2 --data person-train --auxiliary voc/train --backgrounds rooms
     edgeseg train enet --set activation=relu --data camvid/train --validation camvid/val --size 360x480
+    edgeseg train runs/enet/last.safetensors --qat --data camvid/train --validation camvid/val -o runs/enet-qat
     """
     try:
         from edgeseg.train.loop import Schedule
         from edgeseg.train.run import Folders, parse_arguments, train_model
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "training") from None
-    out = out or Path("runs") / Path(model).stem
-    schedule = Schedule(epochs=epochs, minutes=minutes, batch=batch, seed=seed, framings=framings)
-    if learning_rate is not None:
-        schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
-    if full_size:
-        schedule = dataclasses.replace(schedule, sizes=((0.0, 1.0),))
-    scores = train_model(
-        model,
-        Folders(data, validation, auxiliary, backgrounds),
-        out,
-        schedule,
-        arguments=parse_arguments(settings),
-        initial=initial,
-        size=size,
-        loss=loss,
-        class_weighting=class_weighting,
-        command=shlex.join(["edgeseg", *sys.argv[1:]]),
-        resume=resume,
-        tell=lambda line: click.echo(line, err=True),
-    )
+    out = out or Path("runs") / (f"{Path(model).stem}-qat" if qat else Path(model).stem)
+    folders = Folders(data, validation, auxiliary, backgrounds)
+    command = shlex.join(["edgeseg", *sys.argv[1:]])
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    if qat:
+        from edgeseg.export.quiet import quiet
+
+        with quiet():  # torchao's talk of what else could be installed
+            from edgeseg.compress.qat import Plan
+            from edgeseg.train.qat import train_for_int8
+        if settings or initial or framings:
+            raise UsageError("--set, --initial and --framing do not go with --qat, which continues a trained model as it is")
+        if loss or class_weighting != "none":
+            raise UsageError(
+                "--loss and --class-weights do not go with --qat, which keeps the loss that MODEL was trained with"
+            )
+        plan = Plan(epochs=epochs or 10, minutes=minutes)
+        if learning_rate is not None:
+            plan = dataclasses.replace(plan, learning_rate=learning_rate)
+        if not distil:
+            plan = dataclasses.replace(plan, distil=0.0)
+        scores = train_for_int8(
+            model,
+            folders,
+            out,
+            plan,
+            teacher=teacher,
+            size=size,
+            batch=batch or 16,
+            seed=seed,
+            command=command,
+            resume=resume,
+            tell=tell,
+        )
+    elif teacher or not distil:
+        raise UsageError("--teacher and --no-distil belong to --qat; add it, or leave them out")
+    else:
+        schedule = Schedule(epochs=epochs or 60, minutes=minutes, batch=batch or 32, seed=seed, framings=framings)
+        if learning_rate is not None:
+            schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
+        if full_size:
+            schedule = dataclasses.replace(schedule, sizes=((0.0, 1.0),))
+        scores = train_model(
+            model,
+            folders,
+            out,
+            schedule,
+            arguments=parse_arguments(settings),
+            initial=initial,
+            size=size,
+            loss=loss,
+            class_weighting=class_weighting,
+            command=command,
+            resume=resume,
+            tell=tell,
+        )
     if as_json:
         emit_json(scores)
     else:
@@ -481,11 +556,13 @@ def doctor(as_json: bool) -> None:
 @click.option("--output", "-o", metavar="DIR", default=".", type=path_type, help="The current folder if not given.")
 @click.option(
     "--observer",
-    type=click.Choice(["minmax", "percentile", "mse", "entropy"]),
-    default="mse",
+    type=click.Choice(["auto", "minmax", "moving-average", "percentile", "mse", "entropy"]),
+    default="auto",
     show_default=True,
-    help="How int8 ranges are found.",
+    help="How int8 ranges are found; auto tries all and keeps the one with the least error.",
 )
+@click.option("--no-corrections", is_flag=True, help="Try neither cross-layer equalisation nor bias correction.")
+@click.option("--no-cache", is_flag=True, help="Measure ranges anew, and do not keep them for the next time.")
 @click.option(
     "--min-agreement",
     type=click.FloatRange(0, 1),
@@ -493,9 +570,24 @@ def doctor(as_json: bool) -> None:
     show_default=True,
     help="Share of pixels that must keep their class, or nothing is written.",
 )
-@click.option("--force", is_flag=True, help="Write the files whatever the agreement.")
+@click.option(
+    "--max-miou-drop",
+    metavar="POINTS",
+    type=click.FloatRange(0, 100),
+    help="Points of mIoU (of 100) that may be lost, or nothing is written.",
+)
+@click.option(
+    "--keep-float",
+    metavar="LAYER",
+    multiple=True,
+    help="Leave the result of this layer in float; a name or a pattern as in 'decoder.*'; repeatable.",
+)
+@click.option("--sensitivity", metavar="DIR", type=path_type, help="Write what int8 costs, layer by layer, to DIR.")
+@click.option("--force", is_flag=True, help="Write the files whatever they lose.")
 @json_option
+@click.pass_context
 def export(
+    ctx: click.Context,
     model: str,
     precision: Any,
     formats: tuple[Any, ...],
@@ -507,27 +599,37 @@ def export(
     calib: Path | None,
     output: Path,
     observer: str,
+    no_corrections: bool,
+    no_cache: bool,
     min_agreement: float,
+    max_miou_drop: float | None,
+    keep_float: tuple[str, ...],
+    sensitivity: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
     """Write MODEL as TFLite and ONNX files that are proven to agree with it.
 
     MODEL is a name from `edgeseg models` or a checkpoint. Each file is run on pictures and compared with the network in
-    float, pixel by pixel.
+    float, pixel by pixel. Where --min-agreement or --max-miou-drop is given and int8 misses it, the fewest layers with which
+    it is reached stay in float, and are named.
 
     \b
     edgeseg export --int8                                    the person model, both formats
     edgeseg export runs/best.safetensors --int8 --calib my-pictures --format tflite
+    edgeseg export runs/best.safetensors --int8 --calib my-pictures --max-miou-drop 0.5 --sensitivity report
     """
     try:
         import torch
     except ImportError:
         raise MissingExtraError("torch", "export", "exporting") from None
     from edgeseg.calib import frames
+    from edgeseg.export.calibrated import CalibrationOptions
     from edgeseg.export.choices import Choices
-    from edgeseg.export.files import FORMATS
+    from edgeseg.export.files import FORMATS, Accuracy
     from edgeseg.export.files import export as export_files
+    from edgeseg.export.quiet import quiet
+    from edgeseg.export.result import to_json, to_table
     from edgeseg.models import MODELS
     from edgeseg.models.checkpoint import load_model
 
@@ -535,12 +637,20 @@ def export(
         click.echo(message, err=True)
 
     choices = Choices(precision or "float32", io, target, opset, dynamic_batch)
+    stated = ctx.get_parameter_source("min_agreement") is not click.core.ParameterSource.DEFAULT
     loaded = load_model(model)
     if model in MODELS:
         say(f"warning: {model} is an architecture with fresh weights; its answers mean nothing until it is trained")
     pictures = frames.from_folder(calib) if calib is not None else frames.from_sample()
     if pictures.note:
         say(f"note: {pictures.note}")
+    cache = None
+    if choices.precision == "int8" and not no_cache:
+        with quiet():
+            from edgeseg.calib.cache import default_folder
+        cache = default_folder()
+    bar = Bar("calibrating")
+    calibration = CalibrationOptions(observer, not no_corrections, cache, bar.show)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # on small networks more threads cost more than they bring
     try:
@@ -551,37 +661,18 @@ def export(
             formats=list(dict.fromkeys(formats)) or FORMATS,
             choices=choices,
             size=size,
-            observer=observer,
-            min_agreement=min_agreement,
-            force=force,
+            calibration=calibration,
+            accuracy=Accuracy(min_agreement, max_miou_drop, keep_float, max_miou_drop is not None or stated, force),
+            sensitivity=sensitivity,
             say=say,
         )
     finally:
+        bar.close()
         torch.set_num_threads(threads)
     if as_json:
-        first = written[0].spec
-        rows = [
-            {
-                "path": str(file.path),
-                "format": file.format,
-                "dtype": file.spec.precision,
-                "size_bytes": file.size_bytes,
-                "parity": dataclasses.asdict(file.parity),
-                "ops": file.ops,
-                "opset": file.opset,
-            }
-            for file in written
-        ]
-        emit_json({"model": first.model, "params": first.params, "macs": first.macs, "files": rows})
-        return
-    width = max(len(file.path.name) for file in written)
-    click.echo(f"{'':{width}} agreement mIoU delta SQNR dB     kB   operators: int8 float transp. quant.  opset")
-    for file in written:
-        p, ops = file.parity, file.ops
-        click.echo(
-            f"{file.path.name:{width}} {p.agreement:9.2%} {p.miou_delta:+10.4f} {p.sqnr_db:7.1f} {file.size_bytes / 1e3:6.0f}"
-            f"{ops['int8']:18} {ops['float']:5} {ops['transpose']:7} {ops['quantize']:6} {file.opset or '':6}"
-        )
+        emit_json(to_json(written))
+    else:
+        click.echo(to_table(written))
 
 
 @main.command()

@@ -1,77 +1,66 @@
-"""Which operator of a network, and which layer, a converter cannot take.
-
-Converters fail with words of their own insides. So after a failure each kind of operator is converted alone, with tensors of
-the shapes that it meets in the network; the first that fails is named with the layer it stands in.
-"""
+"""Which operator stopped a converter, and where in the network it stands."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
-from typing import Any
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
+from torch._dynamo.exc import TorchDynamoException
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-Convert = Callable[[nn.Module, tuple[Tensor, ...]], object]  # raises where it cannot
+from edgeseg.errors import ExportError
+from edgeseg.models.layer_names import module_of, operator
 
-
-class OneOperator(nn.Module):
-    """A call of one operator as in a graph: computed tensors are inputs, weights are constants."""
-
-    def __init__(self, node: fx.Node, constants: dict[fx.Node, Tensor]) -> None:
-        super().__init__()
-        self.node = node
-        self.inputs = [n for n in node.all_input_nodes if n not in constants]
-        self.training = False
-        for other in node.all_input_nodes:
-            if other in constants:
-                self.register_buffer(f"constant_{other.name}", constants[other].detach())
-
-    def examples(self) -> tuple[Tensor, ...]:
-        """Zeros of the inputs' shapes."""
-        return tuple(torch.zeros(value.shape, dtype=value.dtype) for value in (n.meta["val"] for n in self.inputs))
-
-    def forward(self, *inputs: Tensor) -> Any:
-        given = dict(zip(self.inputs, inputs, strict=True))
-
-        def value(node: fx.Node) -> Any:
-            return given[node] if node in given else getattr(self, f"constant_{node.name}")
-
-        args, kwargs = fx.map_arg((self.node.args, self.node.kwargs), value)
-        return self.node.target(*args, **kwargs)  # type: ignore[operator]
+OPERATOR = re.compile(r"\b(?:aten|prims|prim)(?:\.|::)_?(\w+)")
+SHOWN = 3  # places
 
 
-def culprit(network: nn.Module, example: Tensor, convert: Convert) -> str | None:
-    """'operator in layer' of the first that `convert` refuses; None where each passes alone or the graph cannot be had."""
+def blame(error: BaseException, network: nn.Module, size: tuple[int, int]) -> str:
+    """`operator special_bessel_j0 in layer head.act`, or what the deepest error says where none names an operator.
+
+    network  what was converted: a module on (1, 3, h, w), or a graph, or a module around one (`body`)
+    """
+    text, deepest = str(error), error
+    while deepest.__cause__ is not None:
+        deepest = deepest.__cause__
+        text = f"{text}\n{deepest}"
+    named = list(dict.fromkeys(OPERATOR.findall(text)))
+    for node_name, places in _operators(network, size).items() if named else ():
+        if any(node_name.endswith(name) or name.endswith(node_name) for name in named):
+            return f"operator {node_name} in layer {', '.join(places[:SHOWN])}"
+    reason = first_line(deepest)
+    return f"operator {named[0]} ({reason[:120]})" if named else reason[:200]
+
+
+@contextmanager
+def traceable() -> Iterator[None]:
+    """ExportError in place of what `torch.export` raises for a network whose code cannot be traced."""
     try:
-        graph = torch.export.export(network, (example,), strict=False).module()
-    except Exception:  # what torch.export cannot take has been said by the exporter already
-        return None
-    assert isinstance(graph, fx.GraphModule)
-    constants = {n: _attribute(graph, str(n.target)) for n in graph.graph.nodes if n.op == "get_attr"}
-    seen: set[Any] = set()
+        yield
+    except (GuardOnDataDependentSymNode, TorchDynamoException) as error:
+        raise ExportError(
+            f"torch.export cannot trace this network: {first_line(error)[:160]}; let its code not depend on a tensor's values"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Of its message, or its type where it has none."""
+    lines = str(error).replace("\\n", "\n").splitlines()  # a KeyError's message is quoted
+    return next((line.strip() for line in lines if line.strip()), type(error).__name__)
+
+
+def _operators(network: nn.Module, size: tuple[int, int]) -> dict[str, list[str]]:
+    """Operator -> the layers it occurs in."""
+    graph = network if isinstance(network, fx.GraphModule) else getattr(network, "body", None)
+    if not isinstance(graph, fx.GraphModule):
+        graph = torch.export.export(network, (torch.zeros(1, 3, *size),), strict=False).module()
+    found: dict[str, list[str]] = {}
     for node in graph.graph.nodes:
-        if node.op != "call_function" or node.target in seen or node.target is operator.getitem:
-            continue
-        seen.add(node.target)
-        alone = OneOperator(node, constants)
-        if not alone.inputs or not all(isinstance(n.meta.get("val"), Tensor) for n in alone.inputs):
-            continue
-        try:
-            convert(alone, alone.examples())
-        except Exception:  # converters raise whatever their parts raise
-            return f"{node.target} in {layer_of(node)}"
-    return None
-
-
-def layer_of(node: fx.Node) -> str:
-    """Path of the module in whose forward a node of an exported graph stands."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    path = next((str(path) for path, _ in reversed(stack) if path), "")
-    return f"layer {path}" if path else "the network's own forward"
-
-
-def _attribute(graph: fx.GraphModule, path: str) -> Any:
-    owner, _, name = path.rpartition(".")
-    return getattr(graph.get_submodule(owner), name)
+        if node.op == "call_function":
+            places = found.setdefault(operator(node).strip("_"), [])
+            if (place := module_of(node)[0] or "the network's own code") not in places:
+                places.append(place)
+    return found

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-import cv2
-import numpy as np
 import torch
-from torch import fx, nn
+from torch import fx
 
 from edgeseg.calib.frames import Picture, Pictures
-from edgeseg.errors import ExportError, MissingExtraError
+from edgeseg.errors import ExportError, MissingExtraError, UsageError
+from edgeseg.export.blame import traceable
+from edgeseg.export.calibrated import CalibrationOptions, images_of
 from edgeseg.export.choices import FLOAT32, Choices, Format
 from edgeseg.export.describe import describe
+from edgeseg.export.gate import MIN_AGREEMENT, Goal, judge
 from edgeseg.export.lowering import lower
 from edgeseg.export.metadata import with_spec
+from edgeseg.export.pairs import FLOAT, SIMULATED, Pair, by_network, by_session, compare_all
 from edgeseg.export.parity import Parity, compare
-from edgeseg.export.quiet import quiet
-from edgeseg.export.rewrites import rewrite
 from edgeseg.models.checkpoint import Model
 from edgeseg.runtime.session import open_session
-from edgeseg.runtime.tensors import shrink
 from edgeseg.spec import Spec
 from edgeseg.whole import make_folder, written_whole
 
+if TYPE_CHECKING:
+    from edgeseg.calib.calibrate import Calibration
+    from edgeseg.export.mixed import Plan
+
 FORMATS: tuple[Format, ...] = ("tflite", "onnx")
 NEEDED = {"tflite": ("litert_torch", "ai_edge_litert"), "onnx": ("onnx", "onnxscript", "onnxruntime")}
-MIN_AGREEMENT = 0.98
-OBSERVER = "mse"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,25 @@ class Exported:
     parity: Parity
     ops: dict[str, int]  # "int8", "float", "transpose", "quantize"
     opset: int | None  # of ONNX
+    calibration: Calibration | None = None  # of an int8 file
+    pairs: tuple[Pair, ...] = ()  # how all files, the network and its simulation agree with one another
+    kept_float: tuple[str, ...] = ()  # layers whose results were left in float, by wish or to reach the goal
+    float_layers: tuple[str, ...] = ()  # these, and the layers that calculate with their results
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What an export must keep, and what may be done to keep it."""
+
+    min_agreement: float = MIN_AGREEMENT  # share of pixels that must get the same class as from the network in float
+    max_miou_drop: float | None = None  # points of mIoU (0..100) that a file may lose; any number if not given
+    keep_float: tuple[str, ...] = ()  # layers (names or globs) of an int8 export whose results stay in float
+    mixed: bool = False  # leave the fewest further layers in float with which the two above are reached
+    force: bool = False  # write the files whatever they lose
+
+    @property
+    def goal(self) -> Goal:
+        return Goal(self.min_agreement, self.max_miou_drop)
 
 
 def export(
@@ -56,19 +78,19 @@ def export(
     formats: Sequence[Format] = FORMATS,
     choices: Choices = FLOAT32,
     size: tuple[int, int] | None = None,
-    observer: str = OBSERVER,
-    min_agreement: float = MIN_AGREEMENT,
-    force: bool = False,
+    calibration: CalibrationOptions = CalibrationOptions(),  # noqa: B008 (it is frozen)
+    accuracy: Accuracy = Accuracy(),
+    sensitivity: Path | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> list[Exported]:
     """Write `model` to `folder` in every one of `formats`, each as <model>-<H>x<W>-<precision>.<format>.
 
-    choices        precision, types at the ends, target
-    size           (height, width); the one that the model was trained for if not given
-    observer       a key of `edgeseg.calib.observers.OBSERVERS`, for int8
-    min_agreement  share of pixels that must get the same class as from the network in float
-    force          write the files even so
-    say            told what is going on
+    choices      precision, types at the ends, target
+    size         (height, width); the one that the model was trained for if not given
+    calibration  how ranges are found, for int8
+    accuracy     what the files must keep
+    sensitivity  folder for a report of what int8 costs layer by layer
+    say          told what is going on
 
     No file has its name before all of them are proven. Raises ShapeError, ExportError (a network that cannot be lowered, or
     that does not agree), OutputError, MissingExtraError.
@@ -77,27 +99,58 @@ def export(
     choices.check_formats(formats)
     int8 = choices.precision == "int8"
     _require(formats, int8)
+    if not int8 and (accuracy.keep_float or sensitivity is not None):
+        raise UsageError("--keep-float and --sensitivity are about int8 files; add --int8")
     model.network.check_size(size)
     _check_weights(model)
     name = f"{model.card.name or model.card.architecture}-{size[0]}x{size[1]}-{choices.precision}"
-    make_folder(folder)
-    graphs: dict[bool, fx.GraphModule] = {}
+    for place in (folder, sensitivity):
+        if place is not None:
+            make_folder(place)
+    plans: dict[bool, tuple[Plan, Calibration | None]] = {}
     for symmetric in sorted({choices.symmetric(format) for format in formats} if int8 else ()):
-        say(f"{name}: measuring ranges on {len(pictures.calibration)} pictures")
-        graphs[symmetric] = quantised(model.network, pictures.calibration, size, observer, symmetric=symmetric)
+        plans[symmetric] = _planned(
+            model, pictures, size, name, dataclasses.replace(calibration, symmetric=symmetric), accuracy, sensitivity, say
+        )
     done: list[Exported] = []
     with ExitStack() as stack:  # at its end all files get their names; where anything is raised before, none
+        subjects = {FLOAT: by_network(model.network, lambda picture: image_of(picture, size))}
         for format in formats:
             path = folder / f"{name}.{format}"
             draft = stack.enter_context(written_whole(path))
             say(f"{path.name}: lowering")
-            spec = _write(draft, model, size, format, choices, graphs.get(choices.symmetric(format)))
+            plan, found = plans.get(choices.symmetric(format), (None, None))
+            if plan is not None and len(plans) == 1:
+                subjects[SIMULATED] = by_network(plan.graph, lambda picture: image_of(picture, size))
+            spec = _write(draft, model, size, format, choices, plan.graph if plan else None)
             say(f"{path.name}: comparing with the network on {len(pictures.parity)} pictures")
-            parity = compare(open_session(draft), model.network, pictures.parity)
-            _judge(parity, path, min_agreement, force)
-            opset = choices.opset if format == "onnx" else None
-            done.append(Exported(path, format, spec, draft.stat().st_size, parity, _count_ops(draft, format), opset))
-    return done
+            session = open_session(draft)
+            parity = compare(session, model.network, pictures.parity)
+            if not accuracy.force or math.isnan(parity.sqnr_db):
+                trained_with: Literal["float", "qat"] = "qat" if model.card.ranges else "float"
+                judge(parity, path.name, accuracy.goal, plan.measured if plan else list, trained_with)
+            subjects[format] = by_session(session)
+            done.append(
+                Exported(
+                    path,
+                    format,
+                    spec,
+                    draft.stat().st_size,
+                    parity,
+                    _count_ops(draft, format),
+                    choices.opset if format == "onnx" else None,
+                    found,
+                    kept_float=tuple(plan.kept) if plan else (),
+                    float_layers=tuple(plan.float_layers) if plan else (),
+                )
+            )
+        pairs = tuple(compare_all(subjects, pictures.parity, size, max(2, len(model.card.classes))))
+    return [dataclasses.replace(file, pairs=pairs) for file in done]
+
+
+def image_of(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
+    """(1, 3, h, w) float32 RGB in 0..1, shrunk as the runtime shrinks a frame."""
+    return images_of([picture], size)[0]
 
 
 def _require(formats: Sequence[Format], int8: bool) -> None:
@@ -112,52 +165,35 @@ def _check_weights(model: Model) -> None:
         raise ExportError(f"the network has NaN or infinite weights, first in {broken[0]}; export an earlier checkpoint")
 
 
-@torch.no_grad()
-def quantised(
-    network: nn.Module,
-    pictures: Sequence[Picture],
+def _planned(
+    model: Model,
+    pictures: Pictures,
     size: tuple[int, int],
-    observer: str = OBSERVER,
-    *,
-    symmetric: bool = False,
-) -> fx.GraphModule:
-    """The graph of `network` on (1, 3, h, w) with the int8 ranges that its tensors take on `pictures`.
+    name: str,
+    options: CalibrationOptions,
+    accuracy: Accuracy,
+    sensitivity: Path | None,
+    say: Callable[[str], None],
+) -> tuple[Plan, Calibration | None]:
+    from edgeseg.export.plans import planned, report_sensitivity
 
-    Both formats are lowered from this one graph, so that their ranges are the same. Only TensorRT needs one of its own, with
-    ranges `symmetric` around zero.
-    """
-    with quiet():
-        from edgeseg.calib.observers import OBSERVERS
-        from edgeseg.compress import quantize
-
-        prepared = quantize.prepare(rewrite(network), size, OBSERVERS[observer], symmetric=symmetric)
-        for picture in pictures:
-            prepared(image_of(picture, size).permute(0, 3, 1, 2))
-        return quantize.convert(prepared)
-
-
-def image_of(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
-    """(1, h, w, 3) float32 RGB in 0..1, shrunk as the runtime shrinks a frame."""
-    rgb = cv2.cvtColor(shrink(picture.frame, size), cv2.COLOR_BGR2RGB)
-    return torch.from_numpy(rgb.astype(np.float32)[None] / 255)
+    goal = accuracy.goal if accuracy.mixed and not accuracy.force else None
+    with traceable():
+        plan, found = planned(model, pictures, size, options, keep_float=accuracy.keep_float, goal=goal, say=say)
+    if sensitivity is not None:
+        report_sensitivity(sensitivity, name, plan, say)
+    return plan, found
 
 
 def _write(
     path: Path, model: Model, size: tuple[int, int], format: Format, choices: Choices, graph: fx.GraphModule | None
 ) -> Spec:
     """Write a complete model file, Spec included, to `path`."""
-    lowered = lower(model.network, graph, size, format, choices)
+    with traceable():
+        lowered = lower(model.network, graph, size, format, choices)
     spec = describe(model, size, format, choices.precision, lowered.image, lowered.logits)
     path.write_bytes(with_spec(lowered.data, spec))
     return spec
-
-
-def _judge(parity: Parity, path: Path, min_agreement: float, force: bool) -> None:
-    if math.isnan(parity.sqnr_db) or not (parity.agreement >= min_agreement or force):
-        raise ExportError(
-            f"{path.name} gives {parity.agreement:.2%} of the pixels of {parity.images} pictures the class that the network "
-            f"gives, less than {min_agreement:.2%}; use better pictures (--calib), or accept it with --min-agreement or --force"
-        )
 
 
 def _count_ops(path: Path, format: Format) -> dict[str, int]:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
-from edgeseg.calib.frames import VOID, Picture
+from edgeseg.calib.frames import Picture
+from edgeseg.calib.scores import class_ids, count, decibels, mean_iou, truth_at
 from edgeseg.runtime.session import Session
 from edgeseg.runtime.tensors import dequantise
-
-Ids = npt.NDArray[np.int32]
-EQUAL_DB = 200.0  # what is said of the noise of a file whose logits are the network's, bit for bit
 
 
 @dataclass(frozen=True)
@@ -62,29 +57,8 @@ def compare(session: Session, network: nn.Module, pictures: Iterable[Picture]) -
         count(between, want, have)
         has_truth &= picture.truth is not None
         if picture.truth is not None:
-            truth = cv2.resize(picture.truth, spec.size[::-1], interpolation=cv2.INTER_NEAREST).astype(np.int32)
+            truth = truth_at(picture.truth, spec.size)
             count(of_network, truth, want)
             count(of_file, truth, have)
     delta = mean_iou(of_file) - mean_iou(of_network) if has_truth else mean_iou(between) - 1
-    sqnr = 10 * math.log10(signal / noise) if noise and signal else EQUAL_DB if not noise else -EQUAL_DB
-    return Parity(same / pixels, delta, min(sqnr, EQUAL_DB), worst, images, "masks" if has_truth else "float")
-
-
-def class_ids(logits: npt.NDArray[np.float32], size: tuple[int, int]) -> Ids:
-    """(h', w', c) logits -> (h, w) class ids, enlarged first; one channel is the logit of class 1."""
-    large = cv2.resize(logits, size[::-1], interpolation=cv2.INTER_LINEAR).reshape(*size, logits.shape[2])
-    return (large[..., 0] > 0).astype(np.int32) if logits.shape[2] == 1 else large.argmax(axis=2).astype(np.int32)
-
-
-def count(confusion: npt.NDArray[np.int64], truth: Ids, ids: Ids) -> None:
-    """Add (truth, prediction) pairs to a (classes, classes) matrix; void and unknown ids are left out."""
-    classes = len(confusion)
-    known = (truth != VOID) & (truth < classes)
-    confusion += np.bincount(truth[known] * classes + ids[known], minlength=classes * classes).reshape(classes, classes)
-
-
-def mean_iou(confusion: npt.NDArray[np.int64]) -> float:
-    """Over the classes that occur in truth or prediction."""
-    hit = np.diag(confusion)
-    union = confusion.sum(0) + confusion.sum(1) - hit
-    return float((hit[union > 0] / union[union > 0]).mean()) if union.any() else 1.0
+    return Parity(same / pixels, delta, decibels(signal, noise), worst, images, "masks" if has_truth else "float")

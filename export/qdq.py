@@ -10,74 +10,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from onnx import NodeProto, helper, numpy_helper
+from onnx import NodeProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from edgeseg.errors import ExportError
+from edgeseg.export import qdq_kernels
 from edgeseg.export.choices import Target
+from edgeseg.export.qdq_graph import DEQUANTISE, MOVING, QUANTISE, Graph, attribute_of, same
 
-Array = npt.NDArray[Any]
-QUANTISE, DEQUANTISE = "QuantizeLinear", "DequantizeLinear"
 SIGNED_TO_UNSIGNED = 128
 WEIGHTED = {"Conv", "Gemm", "ConvTranspose"}
-MOVING = {"Pad", "MaxPool", "Resize", "DepthToSpace", "SpaceToDepth", "Transpose", "Reshape", "Slice"}
-
-
-class Graph:
-    """An ONNX graph with its constants as arrays, and who makes and reads each value."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
-        self.constants: dict[str, Array] = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-        self.nodes: list[NodeProto] = list(model.graph.node)
-        self.output = model.graph.output[0].name
-        self._index()
-
-    def _index(self) -> None:
-        self.maker = {name: node for node in self.nodes for name in node.output}
-        self.readers: dict[str, list[NodeProto]] = {}
-        for node in self.nodes:
-            for name in node.input:
-                self.readers.setdefault(name, []).append(node)
-
-    def drop(self, gone: list[NodeProto]) -> None:
-        """Take nodes out; whoever read the output of one reads its first input."""
-        ids = {id(node) for node in gone}
-        source = {node.output[0]: node.input[0] for node in gone}
-        self.nodes = [node for node in self.nodes if id(node) not in ids]
-        for node in self.nodes:
-            for i, name in enumerate(node.input):
-                while name in source:
-                    name = source[name]
-                node.input[i] = name
-        self._index()
-
-    def constant(self, name: str, value: Array) -> str:
-        self.constants[name] = value
-        return name
-
-    def finish(self) -> onnx.ModelProto:
-        """The model with what is still read: dead nodes and constants are left behind."""
-        needed = {self.output}
-        kept: list[NodeProto] = []
-        for node in reversed(self.nodes):
-            if needed.intersection(node.output):
-                kept.append(node)
-                needed.update(node.input)
-        graph = self.model.graph
-        del graph.node[:], graph.initializer[:], graph.value_info[:]
-        graph.node.extend(reversed(kept))
-        graph.initializer.extend(
-            numpy_helper.from_array(np.ascontiguousarray(self.constants[name]).reshape(self.constants[name].shape), name)
-            for name in sorted(needed)
-            if name in self.constants
-        )
-        return self.model
 
 
 def quantised(model: onnx.ModelProto, target: Target = "x86") -> onnx.ModelProto:
@@ -113,7 +58,7 @@ def fold_constants(graph: Graph) -> None:
         for name, value in zip(node.output, ReferenceEvaluator(model).run(None, inputs), strict=True):
             graph.constants[name] = np.asarray(value)
     graph.nodes = kept
-    graph._index()
+    graph.index()
 
 
 def drop_integer_clips(graph: Graph) -> None:
@@ -189,7 +134,7 @@ def quantise_biases(graph: Graph) -> None:
                 node.input[2] = new
         out.append(node)
     graph.nodes = out
-    graph._index()
+    graph.index()
 
 
 def integer_ends(graph: Graph) -> None:
@@ -210,7 +155,7 @@ def integer_ends(graph: Graph) -> None:
                     names[i] = logits.name
     for end in (image, logits):
         end.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(dtype)
-    graph._index()
+    graph.index()
 
 
 def pool_globally(graph: Graph) -> None:
@@ -230,7 +175,7 @@ def compare_integers(graph: Graph) -> None:
     out: list[NodeProto] = []
     for node in graph.nodes:
         pair = [graph.maker.get(name) for name in node.input] if node.op_type == "Equal" else []
-        if len(pair) == 2 and all(p is not None and p.op_type == DEQUANTISE for p in pair) and _same(graph, pair):
+        if len(pair) == 2 and all(p is not None and p.op_type == DEQUANTISE for p in pair) and same(graph, pair):
             for i, maker in enumerate(pair):
                 assert maker is not None
                 node.input[i] = maker.input[0]
@@ -250,19 +195,19 @@ def compare_integers(graph: Graph) -> None:
             continue
         out.append(node)
     graph.nodes = out
-    graph._index()
+    graph.index()
 
 
 def move_integers(graph: Graph) -> None:
     """Operators that only move or select values do so with what is stored: DQ -> Pad -> Q becomes Pad."""
     for node in graph.nodes:
-        if node.op_type not in MOVING or (node.op_type == "Resize" and _attribute(node, "mode") != b"nearest"):
+        if node.op_type not in MOVING or (node.op_type == "Resize" and attribute_of(node, "mode") != b"nearest"):
             continue
         maker = graph.maker.get(node.input[0])
         readers = graph.readers.get(node.output[0], [])
         if maker is None or maker.op_type != DEQUANTISE or not readers or any(r.op_type != QUANTISE for r in readers):
             continue
-        if not _same(graph, [maker, *readers]):
+        if not same(graph, [maker, *readers]):
             continue
         if node.op_type == "Pad":
             del node.input[3:]  # axes that are not named are all axes
@@ -279,19 +224,7 @@ def move_integers(graph: Graph) -> None:
                     if name == reader.output[0]:
                         other.input[i] = node.output[0]
             reader.output[0] += ".unused"
-        graph._index()
-
-
-def _same(graph: Graph, nodes: list[NodeProto | None]) -> bool:
-    return len({_parameters(graph, node) for node in nodes if node is not None}) == 1
-
-
-def _attribute(node: NodeProto, name: str) -> Any:
-    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), None)
-
-
-def _parameters(graph: Graph, node: NodeProto) -> tuple[float, int]:
-    return float(graph.constants[node.input[1]].item()), int(graph.constants[node.input[2]].item())
+        graph.index()
 
 
 SIGNED = (
@@ -301,9 +234,13 @@ SIGNED = (
     pool_globally,
     compare_integers,
     move_integers,
+    qdq_kernels.select_by_masks,
     quantise_biases,
     drop_axes,
     integer_ends,
+    qdq_kernels.enlarge_by_concatenation,
+    qdq_kernels.shuffle_by_concatenation,
+    qdq_kernels.pool_by_slices,
 )
 PASSES: dict[Target, tuple[Callable[[Graph], None], ...]] = {
     "x86": (*SIGNED[:4], unsign, *SIGNED[4:]),

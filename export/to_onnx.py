@@ -10,7 +10,9 @@ from torch import fx, nn
 
 from edgeseg.errors import ExportError
 from edgeseg.export import qdq
+from edgeseg.export.blame import blame
 from edgeseg.export.choices import OPSETS, Target
+from edgeseg.export.qdq_graph import DEQUANTISE, QUANTISE
 from edgeseg.export.quiet import quiet
 
 INPUT, OUTPUT = "image", "logits"
@@ -69,8 +71,8 @@ def _export(network: nn.Module, size: tuple[int, int], opset: int, *, optimize: 
             raise ExportError("torch's ONNX exporter returned nothing")
         return program.model_proto
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise ExportError(f"torch cannot write this network as ONNX: {reason}") from error
+        reason = blame(error, network, size)
+        raise ExportError(f"torch cannot write this network as ONNX: {reason}; replace it") from error
 
 
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -87,7 +89,7 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
         del value.metadata_props[:]
     for index, node in enumerate(model.graph.node):
         del node.metadata_props[:]
-        plumbing = node.op_type in (qdq.QUANTISE, qdq.DEQUANTISE)  # fused away when loaded: their names are never seen
+        plumbing = node.op_type in (QUANTISE, DEQUANTISE)  # fused away when loaded: their names are never seen
         node.doc_string, node.name = "", "" if plumbing else f"{node.op_type}_{index}"
         for i, name in enumerate(node.output):
             names.setdefault(name, f"v{index}.{i}" if i else f"v{index}")

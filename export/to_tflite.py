@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import ExportError, MissingExtraError
+from edgeseg.export.blame import blame
 from edgeseg.export.quiet import quiet
 from edgeseg.export.tflite_file import pack
 
@@ -32,7 +33,9 @@ def to_tflite(network: nn.Module, size: tuple[int, int], *, int8: bool) -> bytes
         with quiet():
             converted = litert_torch.convert(network, (torch.zeros(1, *size, 3),), quant_config=static)
             data = cast(bytes, converted.model_content())
+    except OSError:  # a full disk says nothing of the network
+        raise
     except Exception as error:  # the converter raises whatever its parts raise
-        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
-        raise ExportError(f"LiteRT cannot take this network: {reason}; export it as ONNX with --format onnx") from error
+        reason = blame(error, network, size)
+        raise ExportError(f"LiteRT cannot take this network: {reason}; replace it, or export with --format onnx") from error
     return pack(data)

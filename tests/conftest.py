@@ -5,5 +5,12 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
+import pytest
 
 cv2.setNumThreads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """No test reads or writes the cache of whoever runs it."""
+    monkeypatch.setenv("EDGESEG_CACHE", str(tmp_path_factory.mktemp("cache")))

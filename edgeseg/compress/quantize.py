@@ -12,12 +12,12 @@ names stay in float.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
-from torchao.quantization.pt2e.observer import ObserverBase, PerChannelMinMaxObserver
+from torchao.quantization.pt2e.observer import PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import (
     FixedQParamsQuantizationSpec,
@@ -27,10 +27,14 @@ from torchao.quantization.pt2e.quantizer import (
     SharedQuantizationSpec,
 )
 
+from edgeseg.errors import UsageError
+from edgeseg.models.layer_names import find_layers, layer_names
+
 aten = torch.ops.aten
 
 # The image is frame / 255, so these make every byte of a frame exact: stored = byte - 128.
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128
+LOWEST, HIGHEST = -128, 127
 
 ANNOTATION = "quantization_annotation"
 
@@ -79,17 +83,30 @@ PASSING = {
 
 
 def prepare(
-    network: nn.Module, size: tuple[int, int], observer: Callable[..., Any], *, symmetric: bool = False
+    network: nn.Module,
+    size: tuple[int, int],
+    observer: Callable[..., Any],
+    keep_float: Collection[str] = (),
+    *,
+    symmetric: bool = False,
+    batches: bool = False,
 ) -> fx.GraphModule:
     """The graph of `network` with an observer at every range, to be run on calibration images.
 
-    network    in evaluation mode, batch norms folded (`edgeseg.export.rewrites`); takes (1, 3, h, w)
-    size       (height, width) of the image
-    observer   a class of `edgeseg.calib.observers` or of torchao, for the activations
-    symmetric  zero points are all zero, as TensorRT wants them
+    network     in evaluation mode, batch norms folded (`edgeseg.export.rewrites`); takes (1, 3, h, w)
+    size        (height, width) of the image
+    observer    a class of `edgeseg.calib.observers` or of torchao, for the activations
+    keep_float  layers whose results stay in float: names of `edgeseg.models.layer_names`, or globs. Who calculates with such
+                a result does so in float as well, and rounds what it gives
+    symmetric   zero points are all zero, as TensorRT wants them
+    batches     the graph is to take any number of images, not one; its nodes have the same names
+
+    Raises UsageError where `keep_float` names no layer, or the last.
     """
-    graph = torch.export.export(network, (torch.zeros(1, 3, *size),), strict=False).module()
-    return cast(fx.GraphModule, prepare_pt2e(graph, EdgeQuantizer(observer, symmetric=symmetric)))
+    example = torch.zeros(2 if batches else 1, 3, *size)  # a batch of one would be taken for a constant
+    shapes = ({0: torch.export.Dim("n")},) if batches else None
+    graph = torch.export.export(network, (example,), dynamic_shapes=shapes, strict=False).module()
+    return cast(fx.GraphModule, prepare_pt2e(graph, EdgeQuantizer(observer, keep_float, symmetric=symmetric)))
 
 
 def convert(prepared: fx.GraphModule) -> fx.GraphModule:
@@ -103,36 +120,19 @@ def ends(graph: fx.GraphModule) -> tuple[tuple[float, int], tuple[float, int]]:
     return (INPUT_SCALE, INPUT_ZERO_POINT), (last.args[1], last.args[2])
 
 
-class SymmetricObserver(ObserverBase):  # type: ignore[misc]
-    """The range that another observer finds, widened until it lies evenly around zero."""
-
-    def __init__(self, observer: Callable[..., Any], dtype: torch.dtype = torch.int8, **arguments: Any) -> None:
-        super().__init__(dtype, False)
-        self.quant_min, self.quant_max = -128, 127
-        self.qscheme = torch.per_tensor_symmetric
-        self.inner = observer(dtype=dtype, **{**arguments, "qscheme": torch.per_tensor_affine})
-
-    def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.inner(x))
-
-    def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:
-        scale, zero_point = self.inner.calculate_qparams()
-        reach = scale * torch.maximum(zero_point + 128, 127 - zero_point)
-        return reach / 127, torch.zeros_like(zero_point)
-
-
 class EdgeQuantizer(Quantizer):  # type: ignore[misc]
     """Says which tensors of a graph are int8 and which of them share a range."""
 
-    def __init__(self, observer: Callable[..., Any], *, symmetric: bool = False) -> None:
+    def __init__(self, observer: Callable[..., Any], keep_float: Collection[str] = (), *, symmetric: bool = False) -> None:
         super().__init__()
+        self.keep_float = tuple(keep_float)
         scheme = torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine
         self.activation = QuantizationSpec(
             dtype=torch.int8,
             quant_min=-128,
             quant_max=127,
             qscheme=scheme,
-            observer_or_fake_quant_ctr=SymmetricObserver.with_args(observer=observer) if symmetric else observer,
+            observer_or_fake_quant_ctr=observer,
         )
         self.image = FixedQParamsQuantizationSpec(
             dtype=torch.int8,
@@ -144,7 +144,7 @@ class EdgeQuantizer(Quantizer):  # type: ignore[misc]
         )
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
-        ranges = Ranges(model.graph)
+        ranges = Ranges(model.graph, self.keep_float)
         for node in model.graph.nodes:
             if node.op == "placeholder" and node in ranges:
                 node.meta[ANNOTATION] = QuantizationAnnotation(output_qspec=self.image, _annotated=True)
@@ -157,14 +157,16 @@ class EdgeQuantizer(Quantizer):  # type: ignore[misc]
 
     def _annotation(self, node: fx.Node, ranges: Ranges) -> QuantizationAnnotation:
         inputs: dict[fx.Node, Any] = {}
-        for producer in activations_of(node):
+        for producer in activations_of(node) if not ranges.is_raw(node) else ():
             if ranges.takes_up(producer):
                 continue  # the convolution whose ReLU this is: no range between the two
             if producer in ranges:
                 inputs[producer] = SharedQuantizationSpec(ranges.first(node if ranges.must_join(node, producer) else producer))
             else:
                 inputs[producer] = self.activation  # out of a float piece
-        if node.target in WEIGHTED:
+        if ranges.is_raw(node):
+            pass  # it works on float tensors
+        elif node.target in WEIGHTED:
             inputs[cast(fx.Node, node.args[1])] = _weight(WEIGHTED[node.target])
         elif node.target in ARITHMETIC:
             inputs |= dict.fromkeys((n for n in node.all_input_nodes if n.op == "get_attr" and is_float(n)), self.activation)
@@ -180,9 +182,19 @@ class EdgeQuantizer(Quantizer):  # type: ignore[misc]
 class Ranges:
     """Which nodes of a graph have int8 values (`node in ranges`), and which nodes share one range."""
 
-    def __init__(self, graph: fx.Graph) -> None:
+    def __init__(self, graph: fx.Graph, keep_float: Collection[str] = ()) -> None:
         self._first: dict[fx.Node, fx.Node] = {}
         self._taken: set[fx.Node] = set()  # weighted sums and additions whose activation holds their range
+        self._kept: set[fx.Node] = set()  # float by the user's wish, or because they only move such values
+        self._raw: set[fx.Node] = set()  # they calculate in float, with float weights; their result is int8
+        names = layer_names(graph) if keep_float else {}
+        kept = set(find_layers(keep_float, names.values()))
+        self._wish = {node for node, name in names.items() if name in kept}
+        last = names.get(next(iter(next(iter(reversed(graph.nodes))).all_input_nodes)), "")
+        if (
+            last in kept
+        ):  # ONNX Runtime would make integers of float weights between two ranges, with one scale for all channels
+            raise UsageError(f"{last} gives the logits, which int8 files hold as integers; keep layers before it in float")
         for node in graph.nodes:
             self._place(node)
 
@@ -199,6 +211,10 @@ class Ranges:
         """Whether `node` is int8 but leaves its range to the activation behind it."""
         return node in self._taken
 
+    def is_raw(self, node: fx.Node) -> bool:
+        """Whether `node` calculates in float and only its result is rounded."""
+        return node in self._raw
+
     def must_join(self, node: fx.Node, producer: fx.Node) -> bool:
         """Whether `producer` has another range than the concatenation that reads it, and is brought to it first."""
         return node.target is aten.cat.default and self.first(node) is not self.first(producer)
@@ -206,7 +222,7 @@ class Ranges:
     def _place(self, node: fx.Node) -> None:
         if node.op == "placeholder" and is_float(node):
             self._first[node] = node
-        elif node.op != "call_function" or not is_float(node):
+        elif node.op != "call_function" or not is_float(node) or self._place_in_float(node):
             return
         elif node.target in WEIGHTED or node.target in ARITHMETIC:
             if activations_of(node) and self._readers_activation(node):
@@ -225,6 +241,24 @@ class Ranges:
             free = [p for p in joined if self.first(p).op != "placeholder"]  # the image's range is not to be widened
             for producer in free if len(joined) > 1 else joined:
                 self._join(producer, node)
+
+    def _place_in_float(self, node: fx.Node) -> bool:
+        """Settle a node that stays in float, or that reads one that does. What the graph gives is rounded in any case."""
+        producers = activations_of(node)
+        fed = any(p in self._kept or (p in self._raw and p in self._taken) for p in producers)
+        known = node.target in WEIGHTED or node.target in ARITHMETIC | ACTIVATIONS | PASSING
+        if node not in self._wish and not (fed and known):
+            return False
+        last = any(user.op == "output" for user in node.users)
+        if not last and (node in self._wish or node.target in PASSING):
+            self._kept.add(node)
+            return True
+        self._raw.add(node)
+        if node.target not in ACTIVATIONS and self._readers_activation(node):
+            self._taken.add(node)
+        else:
+            self._first[node] = node
+        return True
 
     def _readers_activation(self, node: fx.Node) -> bool:
         readers = list(node.users)

@@ -38,6 +38,7 @@ class ModelCard:
     training: str = ""  # the command, the machine, the time
     loss: str = ""  # the expression that it was trained with
     class_weights: tuple[float, ...] = ()  # of that loss; none where all counted alike
+    ranges: dict[str, tuple[float, int]] = field(default_factory=dict)  # int8, trained: `edgeseg.compress.ranges`
 
     @property
     def channels(self) -> int:
@@ -127,6 +128,7 @@ def _card(path: Path, text: str) -> ModelCard:
         values["class_weights"] = tuple(values.get("class_weights", ()))
         if "rates" in values["arguments"]:
             values["arguments"]["rates"] = tuple(values["arguments"]["rates"])
+        values["ranges"] = {name: (float(scale), int(zero)) for name, (scale, zero) in values.get("ranges", {}).items()}
         return ModelCard(**values)
     except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
         raise ModelError(f"{path} has a card that cannot be read ({error})") from None

@@ -200,7 +200,7 @@ class Held:
 
 
 @torch.no_grad()
-def validate(network: SegmentationNetwork, held: Sequence[Held], card: ModelCard) -> dict[str, float]:
+def validate(network: Callable[[Tensor], Tensor], held: Sequence[Held], card: ModelCard) -> dict[str, float]:
     """IoU over all pixels; pictures are stretched to the card's size.
 
     Two classes: the IoU of the second, over all pictures and of each source. More: their mean, and of each class.

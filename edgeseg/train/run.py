@@ -25,6 +25,8 @@ from edgeseg.train.truth import named_classes, read_truth
 from edgeseg.train.weights import class_weights
 from edgeseg.whole import write_whole
 
+SCENES = Augmentation(webcam=False, composite=0.0)  # of pictures with labels
+
 
 @dataclass(frozen=True)
 class Folders:
@@ -53,6 +55,7 @@ class Material:
     classes: tuple[str, ...]
     auxiliary: tuple[str, ...]
     note: str  # what the samples are, for the model card
+    person: bool  # masks of persons, not labels of classes
 
 
 def train_model(
@@ -85,21 +88,20 @@ def train_model(
     elif initial:
         raise UsageError(f"--initial is for a new network, but {model} is trained already; leave it out")
     else:
-        card = dataclasses.replace(load_model(model).card, name=out.name)
+        card = dataclasses.replace(load_model(model).card, name=out.name, ranges={})
     card = dataclasses.replace(card, size=size or card.size, training=f"{command}; {platform.machine()} CPU")
     longest = round(max(max(size) for size in (*schedule.framings, card.size)) * 1.25)
-    person = all((folder / "masks").is_dir() or not (folder / "labels").is_dir() for folder in folders.data)
-    material = person_material(folders, longest) if person else class_material(folders, longest)
+    material = read_material(folders, longest)
     if fresh:
-        card = dataclasses.replace(card, classes=material.classes, person_class=1 if person else None)
+        card = dataclasses.replace(card, classes=material.classes, person_class=1 if material.person else None)
     elif card.classes != material.classes:
         raise UsageError(
             f"{model} knows {', '.join(card.classes)}, the data {', '.join(material.classes)}; train an architecture"
         )
-    if not person:
-        schedule = dataclasses.replace(schedule, augmentation=Augmentation(webcam=False, composite=0.0))
+    if not material.person:
+        schedule = dataclasses.replace(schedule, augmentation=SCENES)
     weights = class_weights(class_weighting, (count_pixels(sample, len(material.classes)) for sample in material.samples))
-    loss = loss or (PERSON_LOSS if person else CLASS_LOSS)
+    loss = loss or (PERSON_LOSS if material.person else CLASS_LOSS)
     card = dataclasses.replace(card, data=material.note, loss=" ".join(loss.split()), class_weights=weights)
     tell(
         f"{len(material.samples)} pictures to train on, {len(material.held)} held back, {len(material.rooms)} backgrounds"
@@ -119,6 +121,12 @@ def train_model(
     )
     write_whole(out / "validation.json", json.dumps(material.held_names, indent=0).encode())
     return scores
+
+
+def read_material(folders: Folders, longest: int) -> Material:
+    """All pictures of `folders`, decoded, their longer sides `longest` pixels at most."""
+    person = all((folder / "masks").is_dir() or not (folder / "labels").is_dir() for folder in folders.data)
+    return person_material(folders, longest) if person else class_material(folders, longest)
 
 
 def person_material(folders: Folders, longest: int) -> Material:
@@ -147,7 +155,7 @@ def person_material(folders: Folders, longest: int) -> Material:
     for folder in folders.validation:
         truth = read_truth(folder, PERSON, 1)
         judged += [Held(frame, ids, folder.name) for frame, ids in truth.load()]
-    return Material(samples, judged, sorted(pair.image.name for pair in held), rooms, PERSON, auxiliary, note)
+    return Material(samples, judged, sorted(pair.image.name for pair in held), rooms, PERSON, auxiliary, note, person=True)
 
 
 def class_material(folders: Folders, longest: int) -> Material:
@@ -168,7 +176,7 @@ def class_material(folders: Folders, longest: int) -> Material:
         truth = read_truth(folder, classes, None)
         held += [Held(frame, ids, folder.name) for frame, ids in truth.load()]
         names += [picture.name for picture, _ in truth.pairs]
-    return Material(samples, held, sorted(names), [], classes, (), ", ".join(note))
+    return Material(samples, held, sorted(names), [], classes, (), ", ".join(note), person=False)
 
 
 def count_pixels(sample: Sample, classes: int) -> npt.NDArray[np.float64]:

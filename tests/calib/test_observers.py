@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from edgeseg.export.quiet import quiet
 
 with quiet():
-    from edgeseg.calib.observers import MSE, OBSERVERS, MinMax, Percentile, divergence, squared_error
+    from edgeseg.calib.observers import (
+        BINS,
+        LEVELS,
+        MSE,
+        OBSERVERS,
+        MinMax,
+        MovingAverage,
+        Percentile,
+        divergence,
+        squared_error,
+    )
 
 
 def seen(observer, *tensors):
@@ -90,3 +100,78 @@ def test_divergence_is_zero_where_nothing_is_lost():
     values = np.arange(256.0)
     assert divergence(values, np.ones(256), 0.0, 255.0) == pytest.approx(0, abs=1e-12)
     assert divergence(values, np.linspace(1, 2, 256), 0.0, 100.0) > 0.01
+
+
+def test_moving_average_by_hand():
+    # 1, then 0.99 * 1 + 0.01 * 3 = 1.02, then 0.99 * 1.02 + 0.01 * 2 = 1.0298
+    low, high = seen(MovingAverage, [-1.0, 1.0], [0.0, 3.0], [-2.0, 2.0]).range()
+    assert (low, high) == (pytest.approx(-0.99 * 0.99 - 0.02), pytest.approx(1.0298))
+
+
+def test_tensors_of_one_picture_count_once():
+    observer = MovingAverage()
+    observer.by_picture = True
+    for tensors in ([[0.0, 1.0], [-4.0, 5.0]], [[0.0, 7.0], [0.0, 1.0]]):
+        for values in tensors:
+            observer(torch.tensor(values))
+        observer.end_picture()
+    # -4..5, then a hundredth of the way to 0..7
+    assert observer.range() == (pytest.approx(-3.96), pytest.approx(5.02))
+
+
+def test_one_collection_serves_every_policy():
+    values = torch.randn(1, 4, 50, 50, generator=torch.Generator().manual_seed(0))
+    one = seen(MinMax, values)
+    for name, kind in OBSERVERS.items():
+        assert one.range(name) == seen(kind, values).range()
+
+
+def test_a_large_tensor_is_sampled_and_its_ends_are_exact():
+    values = torch.linspace(0, 1, 1_000_000)
+    values[12_345] = 9.0  # in no sample
+    observer = seen(MinMax, values)
+    assert observer.greatest == 9.0
+    assert observer.counts.sum() == pytest.approx(1_000_000, rel=0.01)
+    assert Percentile.range(observer, "percentile")[1] == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_chosen_range_is_kept():
+    observer = seen(MSE, [0.0, 10.0])
+    observer.chosen = (0.0, 255.0)
+    scale, zero_point = observer.calculate_qparams()
+    assert (scale.item(), zero_point.item()) == (1.0, -128)
+
+
+def literal_threshold(counts, levels):
+    """Migacz 2017, as on the slides: the number of bins of least divergence, for values that are never negative."""
+    costs = {}
+    for i in range(levels, len(counts) + 1):
+        reference, kept = counts[:i].copy(), counts[:i]
+        reference[-1] += counts[i:].sum()
+        candidate = np.zeros(i)
+        for part in np.array_split(np.arange(i), levels):
+            filled = part[reference[part] > 0]
+            candidate[filled] = kept[part].sum() / max(1, len(filled))
+        p, q = reference / reference.sum(), np.maximum(candidate / candidate.sum(), 1e-9)
+        costs[i] = (p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum()
+    return min(costs, key=costs.get)
+
+
+@pytest.mark.parametrize("shape", ["lognormal", "exponential"])
+def test_entropy_cuts_where_the_published_algorithm_does(shape):
+    values = getattr(np.random.default_rng(0), shape)(size=200_000)
+    observer = OBSERVERS["entropy"]()
+    for part in values.reshape(20, -1):  # pictures small enough to be counted in full
+        observer(torch.tensor(part, dtype=torch.float32))
+    half = observer.counts[BINS // 2 :].copy()
+    half[0] = 0
+    half = half[: np.flatnonzero(half)[-1] + 1]
+    width = 2 * observer.reach / BINS
+    expected = literal_threshold(half, LEVELS) * width
+    # candidates are a 64th of the greatest value apart, and the least is flat
+    assert observer.range()[1] == pytest.approx(expected, rel=0.15)
+    assert observer.range()[1] < 0.9 * observer.greatest
+
+
+def test_the_entropy_of_fewer_bins_than_levels_is_no_candidate():
+    assert divergence(np.arange(100.0), np.ones(100), 0.0, 99.0) == np.inf

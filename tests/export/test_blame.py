@@ -1,29 +1,45 @@
-from __future__ import annotations
+"""Errors of converters say which operator of which layer they are about."""
 
+import pytest
 import torch
 from torch import nn
 
-from edgeseg.export.blame import culprit
-from tests.networks import Unusual
+from edgeseg.errors import ExportError
+from edgeseg.export.channels_last import channels_last
+from edgeseg.export.rewrites import rewrite
+from edgeseg.export.to_onnx import to_onnx
+from edgeseg.export.to_tflite import to_tflite
+
+SIZE = (8, 8)
 
 
-def refuse(target: str):
-    """A converter that cannot take one kind of operator."""
+class Odd(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
 
-    def convert(network: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        network(*inputs)  # must run on the examples
-        graph = torch.export.export(network, inputs, strict=False).graph
-        if any(target in str(node.target) for node in graph.nodes):
-            raise RuntimeError("no")
-
-    return convert
+    def forward(self, x):
+        return self.function(x)
 
 
-def test_the_operator_and_its_layer_are_named() -> None:
-    example = torch.zeros(1, 3, 8, 8)
-    assert culprit(Unusual().eval(), example, refuse("erfinv")) == "aten.erfinv.default in layer tail.0"
-    assert culprit(Unusual().eval(), example, refuse("conv2d")) == "aten.conv2d.default in layer conv"
+def network(function):
+    return rewrite(nn.Sequential(nn.Conv2d(3, 2, 1), nn.Sequential(nn.ReLU(), Odd(function)), nn.Conv2d(2, 1, 1)))
 
 
-def test_nobody_is_blamed_where_each_passes_alone() -> None:
-    assert culprit(Unusual().eval(), torch.zeros(1, 3, 8, 8), refuse("softmax")) is None
+def as_onnx(net):
+    to_onnx(net, SIZE)
+
+
+def as_tflite(net):
+    to_tflite(channels_last(net, SIZE), SIZE, int8=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lower", [as_onnx, as_tflite])
+@pytest.mark.parametrize(
+    ("function", "name"), [(torch.special.bessel_j0, "special_bessel_j0"), (lambda x: torch.igamma(x.abs(), x.abs()), "igamma")]
+)
+def test_operator_and_layer(lower, function, name):
+    with pytest.raises(ExportError, match=rf"operator {name} in layer 1\.1; replace it") as caught:
+        lower(network(function))
+    assert "\n" not in str(caught.value)

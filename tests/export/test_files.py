@@ -16,7 +16,7 @@ from edgeseg.calib.frames import Picture, Pictures, from_folder
 from edgeseg.cli import main
 from edgeseg.errors import EdgesegError, ExportError, OutputError, ShapeError
 from edgeseg.export.choices import FLOAT32, INT8
-from edgeseg.export.files import export
+from edgeseg.export.files import Accuracy, export
 from edgeseg.export.metadata import read
 from edgeseg.models.checkpoint import Model, ModelCard, load_checkpoint, save_checkpoint, weights_sha256
 from edgeseg.runtime import open_session
@@ -79,7 +79,7 @@ def settled(architecture):
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
 def test_both_formats(architecture, int8, tmp_path):
     model = settled(architecture)
-    written = export(model, pictures(), tmp_path, choices=INT8 if int8 else FLOAT32, min_agreement=0.9 if int8 else 0.9999)
+    written = export(model, pictures(), tmp_path, choices=INT8 if int8 else FLOAT32, accuracy=Accuracy(0.9 if int8 else 0.9999))
     precision = "int8" if int8 else "float32"
     name = model.card.name
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{name}-64x64-{precision}.{f}" for f in ("onnx", "tflite")]
@@ -110,6 +110,9 @@ def test_the_command_on_one_format(tmp_path):
     assert result.exit_code == 0, result.stderr
     said = json.loads(result.stdout)
     assert (said["model"], said["params"]) == ("small", sum(p.numel() for p in model.network.parameters()))
+    assert (said["kept_float"], said["float_layers"]) == ([], [])
+    assert [(pair["a"], pair["b"]) for pair in said["pairs"]] == [("float", "onnx")]
+    assert set(said["pairs"][0]) == {"a", "b", "agreement", "miou_delta", "sqnr_db", "max_abs_error"}
     [file] = said["files"]
     assert Path(file["path"]) == out / "small-64x64-float32.onnx"
     assert set(file) == {"path", "format", "dtype", "size_bytes", "parity", "ops", "opset"}
@@ -123,7 +126,7 @@ def test_real_pictures(tmp_path):
     """A network of random weights on real pictures: both formats carry the same ranges, so they agree with each other."""
     model = settled("deeplab")
     real = from_folder(Path(os.environ["EDGESEG_DATA"]), 16, 8)
-    tflite, onnx = export(model, real, tmp_path, choices=INT8, force=True)
+    tflite, onnx = export(model, real, tmp_path, choices=INT8, accuracy=Accuracy(force=True))
     assert abs(tflite.parity.sqnr_db - onnx.parity.sqnr_db) < 3
 
 
@@ -163,7 +166,7 @@ def test_a_file_that_does_not_agree_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match=r"50\.00% .* less than 98\.00%"):
         export(model, pictures(4), tmp_path, formats=["onnx"])
     assert not list(tmp_path.iterdir())
-    assert export(model, pictures(4), tmp_path, formats=["onnx"], force=True)
+    assert export(model, pictures(4), tmp_path, formats=["onnx"], accuracy=Accuracy(force=True))
 
 
 @pytest.mark.parametrize(

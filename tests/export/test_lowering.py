@@ -12,7 +12,7 @@ from torch import nn
 from edgeseg.errors import ExportError
 from edgeseg.export import onnx_float16, tflite_file, to_onnx
 from edgeseg.export.choices import Choices
-from edgeseg.export.files import export
+from edgeseg.export.files import Accuracy, export
 from edgeseg.runtime import open_session
 from tests.export.test_files import pictures, settled
 
@@ -39,7 +39,7 @@ def written(tmp_path_factory):
     def write(name):
         format, choices = CASES[name]
         folder = tmp_path_factory.mktemp(name.replace(" ", "-"))
-        return export(settled("deeplab"), pictures(), folder, formats=[format], choices=choices, min_agreement=0.9)[0]
+        return export(settled("deeplab"), pictures(), folder, formats=[format], choices=choices, accuracy=Accuracy(0.9))[0]
 
     return write
 

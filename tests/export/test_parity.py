@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from edgeseg.calib.frames import Picture
-from edgeseg.export.parity import EQUAL_DB, class_ids, compare, count, mean_iou
+from edgeseg.calib.scores import EQUAL_DB, class_ids, count, mean_iou
+from edgeseg.export.parity import compare
 from edgeseg.runtime import open_session
 from tests.runtime.tiny_models import GAIN, ONNX_SPEC, write_onnx
 

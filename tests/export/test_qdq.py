@@ -11,6 +11,7 @@ from torch import nn
 
 from edgeseg.export import qdq
 from edgeseg.export.onnx_ops import count_ops, optimised
+from edgeseg.export.qdq_graph import Graph
 from edgeseg.export.quiet import quiet
 
 with quiet():
@@ -96,7 +97,7 @@ def relu_then_quantise(op, scale, zero_point, bounds=()):
     ]
     ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [4])] for name in ("image", "logits")]
     values = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    return qdq.Graph(helper.make_model(helper.make_graph(nodes, "g", *ends, values)))
+    return Graph(helper.make_model(helper.make_graph(nodes, "g", *ends, values)))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_a_bound_behind_a_cast_is_known():
     graph = relu_then_quantise("Clip", 7 / 255, -128, (0.0, 6.0))
     graph.nodes.insert(0, helper.make_node("CastLike", ["b1", "image"], ["cast"]))
     next(n for n in graph.nodes if n.op_type == "Clip").input[2] = "cast"
-    graph._index()
+    graph.index()
     qdq.fold_constants(graph)
     assert graph.constants["cast"] == 6
 
@@ -136,6 +137,6 @@ def test_a_graph_that_does_not_begin_in_integers_is_refused():
     graph = relu_then_quantise("Relu", 0.1, -128)
     graph.nodes = graph.nodes[1:]
     graph.nodes[0].input[0] = "image"
-    graph._index()
+    graph.index()
     with pytest.raises(qdq.ExportError, match="does not begin and end in int8"):
         qdq.integer_ends(graph)

@@ -105,11 +105,14 @@ def test_a_lone_batch_norm_becomes_a_depthwise_convolution():
     torch.testing.assert_close(affine_convolution(norm)(x), norm(x), atol=1e-6, rtol=1e-5)
 
 
-def test_a_prelu_is_a_line_and_a_bend():
+@pytest.mark.parametrize(("slopes", "convex"), [((0.0, 0.25, -1.5), True), ((1.0, 0.5, -2.0), True), ((0.2, 1.5, 0.0), False)])
+def test_a_prelu_is_a_line_and_a_bend(slopes, convex):
     prelu = nn.PReLU(3)
-    prelu.weight.data = torch.tensor([0.0, 0.25, -1.5])
+    prelu.weight.data = torch.tensor(slopes)
+    split = SplitPReLU(prelu)
+    assert split.is_convex == convex
     x = torch.randn(2, 3, 4, 4)
-    torch.testing.assert_close(SplitPReLU(prelu)(x), prelu(x))
+    torch.testing.assert_close(split(x), prelu(x))
 
 
 def test_what_cannot_be_folded_is_said():

@@ -7,7 +7,7 @@ from onnx import numpy_helper
 
 from edgeseg.export import tflite_file
 from edgeseg.export.choices import INT8
-from edgeseg.export.files import export
+from edgeseg.export.files import Accuracy, export
 from edgeseg.runtime import open_session
 from tests.export.test_files import CARDS, pictures, settled
 
@@ -16,7 +16,9 @@ from tests.export.test_files import CARDS, pictures, settled
 def pair(request, tmp_path_factory):
     """(TFLite file, ONNX file) of one network"""
     folder = tmp_path_factory.mktemp(request.param)
-    return [file.path for file in export(settled(request.param), pictures(), folder, choices=INT8, force=True)]
+    return [
+        file.path for file in export(settled(request.param), pictures(), folder, choices=INT8, accuracy=Accuracy(force=True))
+    ]
 
 
 def tflite_ranges(path, names):

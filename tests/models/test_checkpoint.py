@@ -30,6 +30,19 @@ def test_weights_and_card_come_back(path: Path) -> None:
     assert all(torch.equal(v, network.state_dict()[k]) for k, v in model.network.state_dict().items())
 
 
+def test_trained_ranges_come_back_exactly(path: Path) -> None:
+    card = dataclasses.replace(CARD, ranges={"image": (1 / 255, -128), "relu in cat": (0.1, 3)})
+    save_checkpoint(path, load_model(path).network, card)
+    assert load_model(path).card == card
+
+
+@pytest.mark.parametrize("ranges", [{"image": 1.0}, {"image": ("a", "b")}, [1, 2]])
+def test_ranges_that_are_none_are_refused(path: Path, ranges: object) -> None:
+    save_checkpoint(path, load_model(path).network, dataclasses.replace(CARD, ranges=ranges))  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="card that cannot be read"):
+        load_model(path)
+
+
 def test_half_precision_halves_the_file(path: Path) -> None:
     model = load_model(path)
     half = path.with_name("half.safetensors")
