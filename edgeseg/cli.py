@@ -188,12 +188,8 @@ def train(
         with quiet():  # torchao's talk of what else could be installed
             from edgeseg.compress.qat import Plan
             from edgeseg.train.qat import train_for_int8
-        if settings or initial or framings:
-            raise UsageError("--set, --initial and --framing do not go with --qat, which continues a trained model as it is")
-        if loss or class_weighting != "none":
-            raise UsageError(
-                "--loss and --class-weights do not go with --qat, which keeps the loss that MODEL was trained with"
-            )
+        if settings or initial or framings or loss or class_weighting != "none":
+            raise UsageError("--set, --initial, --framing, --loss and --class-weights do not go with --qat: MODEL has its own")
         plan = Plan(epochs=epochs or 10, minutes=minutes)
         if learning_rate is not None:
             plan = dataclasses.replace(plan, learning_rate=learning_rate)
@@ -390,8 +386,6 @@ def _eval_videos(
     from edgeseg.train.stability import measure, to_table
 
     predictor = open_predictor(model, backend)
-    if predictor.person_class is None:
-        raise ModelError(f"{model} knows no person, only {', '.join(predictor.classes)}; choose a person model")
     results = []
     for clip in clips:
         with open_source(clip) as source:

@@ -95,7 +95,6 @@ REFUSED = [
     ("eval {model} --data {data} --video {picture}", 1, "choose one"),
     ("eval {model} --video {picture}", 1, "is no video"),
     ("eval {model} --video {tmp}/no.mp4", 1, "no.mp4 does not exist"),
-    ("eval {roads} --video {picture}", 1, "knows no person"),
     ("train enet --data {data} --loss ce+focus", 1, "there is no loss 'focus'; there are: ce, focal, "),
     ("train person --qat --data {data} --loss ce", 1, "do not go with --qat"),
     ("train enet --data {data} --class-weights inverse", 2, "'none', 'enet', 'median'"),
@@ -186,6 +185,7 @@ def test_eval_of_a_still_video(files, tmp_path):
     assert video["clip"] == str(clip)
     assert {kind: (v["frames"], v["flips"]) for kind, v in video["smoothing"].items()} == {"off": (4, 0.0), "on": (4, 0.0)}
     assert call(arguments, files).stdout.splitlines()[1].split()[1:4] == ["off", "4", "0.000"]
+    assert "knows no person, only road, sky" in call(arguments.replace("{model}", "{roads}"), files).stderr
 
 
 def test_bench_writes_what_was_asked_for(files):
