@@ -169,7 +169,7 @@ def class_material(folders: Folders, longest: int) -> Material:
     note = []
     for folder in folders.data:
         truth = read_truth(folder, classes, None)
-        samples += from_labels(truth, longest)
+        samples += from_labels(truth, longest, 1 if len(classes) == 2 else None)  # of two classes the second is learned
         note.append(f"{folder.parent.name}/{folder.name} ({len(truth.pairs)})")
     held, names = [], []
     for folder in folders.validation:

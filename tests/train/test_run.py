@@ -67,6 +67,18 @@ def test_the_default_is_kept_too(scenes: Path) -> None:
     assert (card.loss, card.class_weights) == ("ce + 0.5*jaccard", ())
 
 
+def test_two_classes_from_labels_are_learned(scenes: Path) -> None:
+    """A network of two classes has one logit, and learns the second class: the loss is not that of nothing known."""
+    (scenes / "classes.csv").write_text("id,name\n0,ground\n1,road\n")
+    out = run(scenes, class_weighting="enet")
+    row = (out / "log.csv").read_text().splitlines()[1].split(",")
+    assert float(row[2]) > 0.3
+    card = load_model(out / "last.safetensors").card
+    assert (card.channels, card.person_class, card.loss) == (1, None, "ce + 0.5*jaccard")
+    # 1 / ln(1.02 + 3/4) and 1 / ln(1.02 + 1/4)
+    assert card.class_weights == pytest.approx((1.7514, 4.1838), abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("options", "needle"),
     [({"loss": "ce + mystery"}, "no loss 'mystery'"), ({"class_weighting": "inverse"}, "no class weights 'inverse'")],
