@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import click
 
 from edgeseg import __version__
-from edgeseg.errors import EdgesegError, MissingExtraError, ModelError, UsageError
+from edgeseg.errors import DataError, EdgesegError, MissingExtraError, ModelError, UsageError
 
 
 class Program(click.Group):
@@ -115,6 +116,17 @@ def main() -> None:
 @click.option("--minutes", type=float, help="Shrink the schedule so that it ends by then.")
 @click.option("--batch", type=click.IntRange(1), help="[default: 32; with --qat 16]")
 @click.option("--rate", "learning_rate", type=float, help="Peak learning rate. [default: 0.004; with --qat 0.02 int8 steps]")
+@click.option(
+    "--loss", metavar="EXPR", default="", help="Sum of weighted losses. [default: ce(border) + 0.5*dice, or ce + 0.5*jaccard]"
+)
+@click.option(
+    "--class-weights",
+    "class_weighting",
+    type=click.Choice(["none", "enet", "median"]),
+    default="none",
+    show_default=True,
+    help="Of ce and focal, by the classes' share of the pixels.",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on after the newest finished epoch.")
 @click.option("-o", "--out", type=path_type, help="Folder for checkpoint and log. [default: runs/MODEL]")
@@ -137,6 +149,8 @@ def train(
     minutes: float | None,
     batch: int | None,
     learning_rate: float | None,
+    loss: str,
+    class_weighting: str,
     seed: int,
     resume: bool,
     out: Path | None,
@@ -146,6 +160,10 @@ def train(
 
     Of folders with masks/ a tenth of every source is held back for validation; folders with labels/ need one that is
     held back (--validation). Writes last.safetensors, state.pt and log.csv.
+
+    EXPR adds losses with weights, as in "ce + 0.5*dice + 0.1*boundary" or "focal(gamma=2) + lovasz". There are ce (options:
+    border, unet), focal (gamma, alpha), dice, jaccard, tversky (fp, fn), focal_tversky (fp, fn, gamma), lovasz (per_image),
+    boundary and hausdorff (alpha).
 
     \b
     edgeseg train deeplabv3plus-mobilenetv2 --data person-train --auxiliary voc/train --backgrounds rooms
@@ -159,7 +177,7 @@ def train(
         raise MissingExtraError(str(error.name), "export", "training") from None
     out = out or Path("runs") / (f"{Path(model).stem}-qat" if qat else Path(model).stem)
     folders = Folders(data, validation, auxiliary, backgrounds)
-    command = f"edgeseg {' '.join(sys.argv[1:])}"
+    command = shlex.join(["edgeseg", *sys.argv[1:]])
 
     def tell(line: str) -> None:
         click.echo(line, err=True)
@@ -170,8 +188,8 @@ def train(
         with quiet():  # torchao's talk of what else could be installed
             from edgeseg.compress.qat import Plan
             from edgeseg.train.qat import train_for_int8
-        if settings or initial or framings:
-            raise UsageError("--set, --initial and --framing do not go with --qat, which continues a trained model as it is")
+        if settings or initial or framings or loss or class_weighting != "none":
+            raise UsageError("--set, --initial, --framing, --loss and --class-weights do not go with --qat: MODEL has its own")
         plan = Plan(epochs=epochs or 10, minutes=minutes)
         if learning_rate is not None:
             plan = dataclasses.replace(plan, learning_rate=learning_rate)
@@ -206,6 +224,8 @@ def train(
             arguments=parse_arguments(settings),
             initial=initial,
             size=size,
+            loss=loss,
+            class_weighting=class_weighting,
             command=command,
             resume=resume,
             tell=tell,
@@ -304,7 +324,8 @@ def models(model: str | None, size: tuple[int, int] | None, as_json: bool) -> No
 
 @main.command("eval")
 @click.argument("model")
-@click.option("--data", type=path_type, required=True, help="Data folder: images/ with masks/ or labels/.")
+@click.option("--data", type=path_type, help="Data folder: images/ with masks/ or labels/.")
+@click.option("--video", type=path_type, multiple=True, metavar="CLIP", help="Instead: how steady its masks are; repeatable.")
 @click.option(
     "--backend",
     type=click.Choice(["auto", "litert", "ort"]),
@@ -312,25 +333,73 @@ def models(model: str | None, size: tuple[int, int] | None, as_json: bool) -> No
     show_default=True,
     help="With a name, litert and ort take the int8 file that ships; auto takes the float network.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pictures.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pictures, or frames of each clip.")
 @json_option
-def eval_(model: str, data: Path, backend: Literal["auto", "litert", "ort"], limit: int | None, as_json: bool) -> None:
+@click.pass_context
+def eval_(
+    ctx: click.Context,
+    model: str,
+    data: Path | None,
+    video: tuple[Path, ...],
+    backend: Literal["auto", "litert", "ort"],
+    limit: int | None,
+    as_json: bool,
+) -> None:
     """Judge MODEL (a trained model's name, a checkpoint, or a .tflite or .onnx file) on pictures with known truth.
 
-    IoU by class, mIoU, frequency-weighted IoU, pixel accuracy, F1 and the boundary F-measure, at the pictures' own size.
+    IoU by class, mIoU, frequency-weighted IoU, pixel and mean accuracy, F1, average precision, the boundary F-measure and the
+    Hausdorff distance, at the pictures' own size.
+
+    With --video no truth is needed: the share of pixels that flip from frame to frame away from the outline, in the masks of
+    edgeseg blur with its smoothing in time off and on; also of still pixels alone, and after optical flow.
     """
     from edgeseg.report.predict import open_predictor
     from edgeseg.train.evaluate import evaluate, to_table
     from edgeseg.train.truth import read_truth
 
+    if video and data:
+        raise UsageError("--data and --video were both given; choose one")
+    if video:
+        _eval_videos(model, video, backend, limit, as_json)
+        return
+    if data is None:
+        raise click.MissingParameter(ctx=ctx, param=next(p for p in ctx.command.params if p.name == "data"))
     predictor = open_predictor(model, backend)
     truth = read_truth(data, predictor.classes, predictor.person_class)
     with click.progressbar(length=len(truth.pairs[:limit]), label="evaluating", file=sys.stderr) as bar:
-        result = evaluate(predictor.predict, truth, predictor.person_class, limit=limit, on_image=lambda: bar.update(1))
+        result = evaluate(predictor.judge, truth, predictor.person_class, limit=limit, on_image=lambda: bar.update(1))
     if as_json:
         emit_json(result)
     else:
         click.echo(to_table(result))
+
+
+def _eval_videos(
+    model: str, clips: tuple[Path, ...], backend: Literal["auto", "litert", "ort"], limit: int | None, as_json: bool
+) -> None:
+    import functools
+    from itertools import islice
+
+    from edgeseg.report.predict import open_predictor
+    from edgeseg.report.steady import RefinedMasks
+    from edgeseg.runtime import open_source
+    from edgeseg.train.stability import measure, to_table
+
+    predictor = open_predictor(model, backend)
+    results = []
+    for clip in clips:
+        with open_source(clip) as source:
+            if source.still:
+                raise DataError(f"{clip} is no video: pictures that have nothing to do with each other cannot be steady")
+            frames = min(limit or sys.maxsize, source.frames or sys.maxsize)
+            with click.progressbar(length=frames, label=clip.name, file=sys.stderr) as bar:
+                shots = (shot.frame for shot in islice(source, limit))
+                masks = measure(shots, RefinedMasks(predictor), functools.partial(bar.update, 1))
+        results.append({"clip": str(clip), "smoothing": masks})
+    if as_json:
+        emit_json({"videos": results})
+    else:
+        click.echo(to_table(results))
 
 
 # --- running models: segment, blur, doctor -------------------------------------------------------------------------------

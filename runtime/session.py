@@ -103,18 +103,23 @@ class Session:
         if self._byte_matte is not None and tensor.size == height * width:  # one channel
             matte: Matte = self._byte_matte[tensor.reshape(height, width).view(np.uint8)]
             return matte
-        output = self.decode(tensor)
-        if self.spec.output == "class_ids":
-            chosen: Matte = (output[..., 0] == person).astype(np.float32)
-            return chosen
-        if output.shape[2] == 1:  # the one channel is that of classes[1]
-            one = output[..., 0] if self.spec.output == "probability" else tensors.sigmoid(output[..., 0])
-            return one if person == 1 else 1 - one
-        if self.spec.output == "probability":
-            return output[..., person]
-        output = np.exp(output - output.max(axis=2, keepdims=True))
-        share: Matte = output[..., person] / output.sum(axis=2)
-        return share
+        return person_share(self.decode(tensor), self.spec)
+
+
+def person_share(output: npt.NDArray[np.float32], spec: Spec) -> Matte:
+    """(h, w) float32 in 0..1, how much of each pixel is person, of real output (h, w, c) as `spec` describes it."""
+    person = spec.person_class
+    if spec.output == "class_ids":
+        chosen: Matte = (output[..., 0] == person).astype(np.float32)
+        return chosen
+    if output.shape[2] == 1:  # the one channel is that of classes[1]
+        one = output[..., 0] if spec.output == "probability" else tensors.sigmoid(output[..., 0])
+        return one if person == 1 else 1 - one
+    if spec.output == "probability":
+        return output[..., person]
+    output = np.exp(output - output.max(axis=2, keepdims=True))
+    share: Matte = output[..., person] / output.sum(axis=2)
+    return share
 
 
 def _byte_matte(spec: Spec) -> Matte | None:

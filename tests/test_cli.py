@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from edgeseg import __version__
 from edgeseg.cli import Size, main
 from edgeseg.errors import EdgesegError
+from tests.runtime.test_sinks import write_video
 from tests.runtime.tiny_models import ONNX_SPEC, write_onnx, write_tflite
 
 pytest.importorskip("onnxruntime")
@@ -91,6 +92,12 @@ REFUSED = [
     ("eval {bare} --data {data}", 1, "carries no Spec"),
     ("eval {roads} --data {data}", 1, "knows no person"),
     ("eval {model} --data {tmp}", 1, "images"),
+    ("eval {model} --data {data} --video {picture}", 1, "choose one"),
+    ("eval {model} --video {picture}", 1, "is no video"),
+    ("eval {model} --video {tmp}/no.mp4", 1, "no.mp4 does not exist"),
+    ("train enet --data {data} --loss ce+focus", 1, "there is no loss 'focus'; there are: ce, focal, "),
+    ("train person --qat --data {data} --loss ce", 1, "do not go with --qat"),
+    ("train enet --data {data} --class-weights inverse", 2, "'none', 'enet', 'median'"),
     ("eval {model} --data {data} --backend litert", 1, "use ort"),
     ("train enet --data {tmp}", 1, "images"),
     ("train nobody --data {data}", 1, "nobody"),
@@ -163,7 +170,22 @@ def test_eval_by_hand(files):
         "classes": ["background", "person"],
         "iou": {"background": 1.0, "person": 1.0},
         **dict.fromkeys(("miou", "fwiou", "pixel_accuracy", "f1", "boundary_f"), 1.0),
+        **dict.fromkeys(("mean_accuracy", "average_precision"), 1.0),
+        "f1_by_class": {"background": 1.0, "person": 1.0},
+        "hausdorff": 0.0,
+        "hausdorff_95": 0.0,
     }
+
+
+def test_eval_of_a_still_video(files, tmp_path):
+    """The picture of the data folder, five times over: nothing flips."""
+    clip = write_video(tmp_path / "clip.mp4", cv2.imread(str(files["picture"])))
+    arguments = f"eval {{model}} --video {clip} --limit 4"
+    (video,) = json.loads(call(f"{arguments} --json", files).stdout)["videos"]
+    assert video["clip"] == str(clip)
+    assert {kind: (v["frames"], v["flips"]) for kind, v in video["smoothing"].items()} == {"off": (4, 0.0), "on": (4, 0.0)}
+    assert call(arguments, files).stdout.splitlines()[1].split()[1:4] == ["off", "4", "0.000"]
+    assert "knows no person, only road, sky" in call(arguments.replace("{model}", "{roads}"), files).stderr
 
 
 def test_bench_writes_what_was_asked_for(files):

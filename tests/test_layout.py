@@ -65,6 +65,11 @@ LATE = {
     "report": {"torch", "onnxruntime"},
     "calib": {"matplotlib"},
     "train.metrics": {"torch"},
+    "train.boundaries": {"torch"},
+    "train.precision": {"torch"},
+    "train.distance": {"torch"},
+    "train.stability": {"torch"},
+    "train.weights": {"torch"},
     "train.data": {"torch"},
     "train.truth": {"torch"},
     "train.evaluate": {"torch"},
@@ -258,7 +263,11 @@ STARTS = [
     ("runtime", "import edgeseg.runtime.session", ("torch", "click", "onnxruntime", "ai_edge_litert", "av")),
     ("assets", "import edgeseg, edgeseg.assets, edgeseg.spec", HEAVY),
     ("bench", "import edgeseg.report.bench, edgeseg.report.page", ("torch", "matplotlib", "jinja2", "click")),
-    ("evaluation", "import edgeseg.report.predict, edgeseg.train.evaluate, edgeseg.train.truth", ("torch",)),
+    (
+        "evaluation",
+        "import edgeseg.report.steady, edgeseg.train.evaluate, edgeseg.train.truth, edgeseg.train.stability",
+        ("torch",),
+    ),
     ("help", "import edgeseg.cli; edgeseg.cli.main(['--help'], standalone_mode=False)", HEAVY),
 ]
 

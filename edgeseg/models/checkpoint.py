@@ -36,6 +36,8 @@ class ModelCard:
     data: str = ""
     licence: str = ""
     training: str = ""  # the command, the machine, the time
+    loss: str = ""  # the expression that it was trained with
+    class_weights: tuple[float, ...] = ()  # of that loss; none where all counted alike
     ranges: dict[str, tuple[float, int]] = field(default_factory=dict)  # int8, trained: `edgeseg.compress.ranges`
 
     @property
@@ -123,6 +125,7 @@ def _card(path: Path, text: str) -> ModelCard:
         values = {k: v for k, v in values.items() if k in known}
         for key in ("classes", "size"):
             values[key] = tuple(values[key])
+        values["class_weights"] = tuple(values.get("class_weights", ()))
         if "rates" in values["arguments"]:
             values["arguments"]["rates"] = tuple(values["arguments"]["rates"])
         values["ranges"] = {name: (float(scale), int(zero)) for name, (scale, zero) in values.get("ranges", {}).items()}

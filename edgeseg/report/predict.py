@@ -15,23 +15,53 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgeseg.errors import MissingExtraError
+from edgeseg.errors import MissingExtraError, ModelError
+from edgeseg.runtime.arrays import Frame, Matte
 from edgeseg.runtime.backends import BackendName
-from edgeseg.runtime.session import Session, open_session
+from edgeseg.runtime.session import Session, open_session, person_share
 from edgeseg.runtime.tensors import Encoder
 from edgeseg.spec import Spec
 
 FILES = {".tflite", ".onnx"}
-Frame = npt.NDArray[np.uint8]  # (h, w, 3) BGR
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """`predict` takes a frame of any size and gives (h, w) class ids at that size."""
+    """A model that answers for frames (h, w, 3) of any size."""
 
-    predict: Callable[[Frame], npt.NDArray[np.int32]]
-    classes: tuple[str, ...]
-    person_class: int | None
+    run: Callable[[Frame], npt.NDArray[np.float32]]  # a frame -> (h', w', c) logits, or what else `spec.output` says
+    spec: Spec
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.spec.classes
+
+    @property
+    def person_class(self) -> int | None:
+        return self.spec.person_class
+
+    def predict(self, frame: Frame) -> npt.NDArray[np.int32]:
+        """(h, w) class ids."""
+        return enlarged_ids(self.run(frame), frame.shape[:2], self.spec.output)
+
+    def judge(self, frame: Frame) -> tuple[npt.NDArray[np.int32], Matte | None]:
+        """(h, w) class ids, and where the model knows persons, the person's probability (h, w)."""
+        output = self.run(frame)
+        ids = enlarged_ids(output, frame.shape[:2], self.spec.output)
+        if self.person_class is None:
+            return ids, None
+        size = (frame.shape[1], frame.shape[0])
+        if output.shape[2] == 1 and self.spec.output != "class_ids":  # enlarged before it is squeezed, as the ids are
+            plane = np.asarray(cv2.resize(output[..., 0], size, interpolation=cv2.INTER_LINEAR), np.float32)
+            return ids, person_share(plane[..., None], self.spec)
+        share = cv2.resize(person_share(output, self.spec), size, interpolation=cv2.INTER_LINEAR)
+        return ids, np.asarray(share, np.float32)
+
+    def matte(self, frame: Frame) -> Matte:
+        """(h', w') the person's probability, at the model's own output size. ModelError where it knows none."""
+        if self.person_class is None:
+            raise ModelError(f"the model knows no person, only {', '.join(self.classes)}; choose a person model")
+        return person_share(self.run(frame), self.spec)
 
 
 def open_predictor(model: str, backend: BackendName = "auto") -> Predictor:
@@ -55,10 +85,7 @@ def open_predictor(model: str, backend: BackendName = "auto") -> Predictor:
 
 
 def of_session(session: Session) -> Predictor:
-    def predict(frame: Frame) -> npt.NDArray[np.int32]:
-        return enlarged_ids(session.logits(frame), frame.shape[:2], session.spec.output)
-
-    return Predictor(predict, session.spec.classes, session.spec.person_class)
+    return Predictor(session.logits, session.spec)
 
 
 def of_network(network: Any, size: tuple[int, int], classes: tuple[str, ...], person_class: int | None) -> Predictor:
@@ -68,12 +95,14 @@ def of_network(network: Any, size: tuple[int, int], classes: tuple[str, ...], pe
     spec = Spec("", size, size, "NCHW", "float32", "float32", "logits", classes, person_class)
     encode = Encoder(spec)
 
-    def predict(frame: Frame) -> npt.NDArray[np.int32]:
+    def run(frame: Frame) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
-            logits = network(torch.from_numpy(encode(frame)))[0].permute(1, 2, 0).float().contiguous().numpy()
-        return enlarged_ids(logits, frame.shape[:2], "logits")
+            logits: npt.NDArray[np.float32] = (
+                network(torch.from_numpy(encode(frame)))[0].permute(1, 2, 0).float().contiguous().numpy()
+            )
+        return logits
 
-    return Predictor(predict, classes, person_class)
+    return Predictor(run, spec)
 
 
 def enlarged_ids(output: npt.NDArray[np.float32], size: tuple[int, ...], kind: str) -> npt.NDArray[np.int32]:

@@ -106,7 +106,7 @@ def train(
     """
     torch.manual_seed(schedule.seed)
     cv2.setNumThreads(1)
-    task = Task(card.classes, auxiliary)
+    task = Task(card.classes, auxiliary, card.loss, card.class_weights)
     network = task.build(card).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if initial:
         paste(load_model(initial).network.state_dict(), network)

@@ -1,38 +1,38 @@
-"""How well predicted class ids match the truth: IoU, pixel accuracy, F1 and the boundary F-measure, over a set of images.
+"""How well predicted class ids match the truth: IoU, accuracy, F1, outlines and average precision, over a set of images.
 
-All but `boundary_f` come from one confusion matrix summed over all pixels of all images. What cannot be known is None,
-never nan, 0 or 1: a class that neither the truth nor the predictions hold has no IoU, and the means leave it out. So an
-image with nobody in it, on which nobody is found, adds only right background pixels; it cannot raise the person's IoU.
+All but those of outlines and of probabilities come from one confusion matrix summed over all pixels of all images. What
+cannot be known is None, never nan, 0 or 1: a class that neither the truth nor the predictions hold has no IoU, and the means
+leave it out. So an image with nobody in it, on which nobody is found, adds only right background pixels; it cannot raise the
+person's IoU.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from edgeseg.errors import DataError, ShapeError, UsageError
+from edgeseg.train.boundaries import TOLERANCE, Outline, bridge, compare_outlines
+from edgeseg.train.precision import AveragePrecision
 
 IGNORE = 255  # "not labelled", in Cityscapes, VOC and our own folders
-TOLERANCE = 0.008  # share of the image diagonal, as DAVIS has it (Perazzi et al. 2016)
-CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)  # a pixel and its four neighbours
 
 ClassIds = npt.NDArray[Any]  # (h, w) integers or booleans
-Mask = npt.NDArray[np.bool_]  # (h, w)
+Probability = npt.NDArray[Any]  # (h, w) in 0..1
 
 
 class SegmentationMetrics:
     """Accumulates images; `result()` at any time.
 
     classes    names, in the order of the ids
-    positive   the class that f1 and boundary_f speak of; None takes the second of two classes, and of more than two
-               classes the mean
+    positive   the class that f1 and those of outlines speak of; None takes the second of two classes, and of
+               more than two classes the mean
     ignore     truth with these ids is not judged. One of them may be a class of the model ("void"): then it has no IoU,
                and predicting it on a labelled pixel is a miss
+    scored     the class whose probabilities are added, for average precision; None takes the positive one
     tolerance  of the boundary, as a share of the image diagonal
     """
 
@@ -41,6 +41,7 @@ class SegmentationMetrics:
         classes: Sequence[str],
         *,
         positive: int | None = None,
+        scored: int | None = None,
         ignore: Sequence[int] = (IGNORE,),
         tolerance: float = TOLERANCE,
     ) -> None:
@@ -52,13 +53,15 @@ class SegmentationMetrics:
         self.ignore = tuple(ignore)
         self.judged = [i for i in range(len(classes)) if i not in self.ignore]
         self.positive = 1 if positive is None and len(classes) == 2 else positive
+        self.scored = self.positive if scored is None else scored
         self.tolerance = tolerance
         self.images = 0
         self.confusion = np.zeros((len(classes), len(classes)), np.int64)  # [truth, prediction]
-        self._boundaries: list[float] = []
+        self._outlines: list[Outline] = []  # of each image
+        self._precision = AveragePrecision()
 
-    def add(self, prediction: ClassIds, truth: ClassIds) -> None:
-        """Count one image; both (h, w) class ids of the same size.
+    def add(self, prediction: ClassIds, truth: ClassIds, probability: Probability | None = None) -> None:
+        """Count one image; both (h, w) class ids of the same size, and if there is one, the scored class's probability.
 
         Raises ShapeError where the sizes differ, DataError for truth that is neither a class nor ignored.
         """
@@ -72,11 +75,15 @@ class SegmentationMetrics:
                 raise DataError(f"the {name} has class ids {ids.min()} to {ids.max()}, but the classes are 0 to {n - 1}")
         self.confusion += np.bincount(t * n + p, minlength=n * n).reshape(n, n)
         self.images += 1
+        if probability is not None and self.scored is not None:
+            self._precision.add(probability, truth == self.scored, known)
+        # Between two ids that are judged, the outline may itself be unlabelled: see `boundaries`.
+        ids, near = bridge(truth, known, self.tolerance)
         judged = self.judged if self.positive is None else [self.positive]
-        values = [boundary_f(prediction == c, truth == c, known, self.tolerance) for c in judged]
-        value = mean(values)
-        if value is not None:
-            self._boundaries.append(value)
+        outlines = [compare_outlines(prediction == c, ids == c, near, self.tolerance) for c in judged]
+        present = [outline for outline in outlines if outline is not None]
+        if present:
+            self._outlines.append(Outline(*(float(v) for v in np.mean(present, 0))))
 
     def result(self) -> dict[str, Any]:
         """The keys of `edgeseg eval --json`; shares in 0..1 or None.
@@ -87,6 +94,12 @@ class SegmentationMetrics:
         pixel_accuracy  right pixels / labelled pixels
         f1              2 TP / (2 TP + FP + FN) of the positive class, else the mean over classes (Dice)
         boundary_f      mean over images of `boundary_f`, of the positive class, else of the mean over classes present
+        mean_accuracy   mean over classes of right pixels / pixels of the class
+        f1_by_class     per class: 2 TP / (2 TP + FP + FN)
+        hausdorff       mean over images of the Hausdorff distance in pixels, of the classes that boundary_f speaks of;
+                        hausdorff_95 of its 95th percentile. An outline that is missed, or seen where there is none,
+                        counts as the image's diagonal
+        average_precision  of the scored class's pixels by their probability; None without probabilities
         """
         hits = self.confusion.diagonal()
         true, predicted = self.confusion.sum(1), self.confusion.sum(0)
@@ -101,41 +114,13 @@ class SegmentationMetrics:
             "fwiou": _ratio(weighted, true.sum()),
             "pixel_accuracy": _ratio(hits.sum(), true.sum()),
             "f1": mean(list(f1.values())) if self.positive is None else f1.get(self.positive),
-            "boundary_f": mean(self._boundaries),
+            "boundary_f": mean([o.f for o in self._outlines]),
+            "mean_accuracy": mean([_ratio(hits[c], true[c]) for c in self.judged]),
+            "f1_by_class": {self.classes[c]: f1[c] for c in self.judged},
+            "hausdorff": mean([o.hausdorff for o in self._outlines]),
+            "hausdorff_95": mean([o.hausdorff_95 for o in self._outlines]),
+            "average_precision": self._precision.result(),
         }
-
-
-def boundary_f(prediction: Mask, truth: Mask, known: Mask | None = None, tolerance: float = TOLERANCE) -> float | None:
-    """F-measure of the boundaries of two masks (h, w) (Csurka et al. 2013; the DAVIS benchmark's F).
-
-    Precision is the share of the prediction's boundary pixels that lie within `tolerance` of a true boundary pixel, recall
-    the reverse; the distance is Euclidean and at least one pixel. A boundary pixel is one of the mask with a neighbour
-    outside it; the image's edge is no boundary, nor is the edge of what is not `known`.
-
-    None where neither has a boundary (an empty prediction on an empty truth, say): there is nothing to judge. 0 where
-    only one has.
-    """
-    if known is None:
-        known = np.ones_like(truth, bool)
-    a, b = _boundary(prediction, known), _boundary(truth, known)
-    if not a.any() and not b.any():
-        return None
-    if not a.any() or not b.any():
-        return 0.0
-    reach = math.ceil(tolerance * math.hypot(*truth.shape))
-    precision = float((_distance_to(b)[a] <= reach).mean())
-    recall = float((_distance_to(a)[b] <= reach).mean())
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def _boundary(mask: Mask, known: Mask) -> Mask:
-    beside_outside: Mask = cv2.dilate((~mask & known).astype(np.uint8), CROSS).astype(bool)
-    return mask & known & beside_outside
-
-
-def _distance_to(boundary: Mask) -> npt.NDArray[np.float32]:
-    """Of every pixel to the nearest pixel of `boundary`, in pixels."""
-    return cv2.distanceTransform((~boundary).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(np.float32)
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -77,7 +77,7 @@ def train_for_int8(
         places = calibrate(start.network, rewrite, size, OBSERVERS[OBSERVER], _plain(material.samples, size))
     student = FakeQuantised(start.network, rewrite, size, places)
     pictures = Pictures(material.samples, material.rooms, Augmentation() if material.person else SCENES, seed)
-    task = Task(card.classes)
+    task = Task(card.classes, loss_text=card.loss, class_weights=card.class_weights)
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, Target]]:
         pictures.epoch = epoch

@@ -12,14 +12,17 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edgeseg.errors import DataError, UsageError
 from edgeseg.models import MODELS
 from edgeseg.models.checkpoint import PERSON, ModelCard, load_model
 from edgeseg.train.data import PICTURES, Frame, Pair, load, read_folder, split
 from edgeseg.train.loop import Held, Schedule, train
+from edgeseg.train.losses import CLASS_LOSS, IGNORE, PERSON_LOSS, parse
 from edgeseg.train.samples import Augmentation, Sample, from_labels, from_pairs
 from edgeseg.train.truth import named_classes, read_truth
+from edgeseg.train.weights import class_weights
 from edgeseg.whole import write_whole
 
 SCENES = Augmentation(webcam=False, composite=0.0)  # of pictures with labels
@@ -64,11 +67,19 @@ def train_model(
     arguments: dict[str, Any] | None = None,
     initial: str | None = None,
     size: tuple[int, int] | None = None,
+    loss: str = "",
+    class_weighting: str = "none",
     command: str = "",
     resume: bool = False,
     tell: Callable[[str], None] = print,
 ) -> dict[str, float]:
-    """Train an architecture from fresh weights, or a trained model or checkpoint further; see `loop.train`."""
+    """Train an architecture from fresh weights, or a trained model or checkpoint further; see `loop.train`.
+
+    loss             an expression (`losses.parse`); "" is the default for the classes
+    class_weighting  "none", "enet" or "median": of the pixels of the training pictures
+    """
+    if loss:
+        parse(loss)  # what is wrong with it is said before all pictures are read
     fresh = model in MODELS
     if fresh:
         card = ModelCard(model, arguments or {}, name=out.name)
@@ -89,7 +100,9 @@ def train_model(
         )
     if not material.person:
         schedule = dataclasses.replace(schedule, augmentation=SCENES)
-    card = dataclasses.replace(card, data=material.note)
+    weights = class_weights(class_weighting, (count_pixels(sample, len(material.classes)) for sample in material.samples))
+    loss = loss or (PERSON_LOSS if material.person else CLASS_LOSS)
+    card = dataclasses.replace(card, data=material.note, loss=" ".join(loss.split()), class_weights=weights)
     tell(
         f"{len(material.samples)} pictures to train on, {len(material.held)} held back, {len(material.rooms)} backgrounds"
         + (f", {len(material.auxiliary)} auxiliary classes" if material.auxiliary else "")
@@ -156,7 +169,7 @@ def class_material(folders: Folders, longest: int) -> Material:
     note = []
     for folder in folders.data:
         truth = read_truth(folder, classes, None)
-        samples += from_labels(truth, longest)
+        samples += from_labels(truth, longest, 1 if len(classes) == 2 else None)  # of two classes the second is learned
         note.append(f"{folder.parent.name}/{folder.name} ({len(truth.pairs)})")
     held, names = [], []
     for folder in folders.validation:
@@ -164,6 +177,17 @@ def class_material(folders: Folders, longest: int) -> Material:
         held += [Held(frame, ids, folder.name) for frame, ids in truth.load()]
         names += [picture.name for picture, _ in truth.pairs]
     return Material(samples, held, sorted(names), [], classes, (), ", ".join(note), person=False)
+
+
+def count_pixels(sample: Sample, classes: int) -> npt.NDArray[np.float64]:
+    """(classes,) pixels of each; of two, by the person's soft mask. What is not known is not counted."""
+    known = np.ones(sample.frame.shape[:2], bool) if sample.ids is None else sample.ids != IGNORE
+    if classes == 2:
+        person = 0.0 if sample.mask is None else float(sample.mask[known].sum(dtype=np.int64)) / 255
+        total = 0 if sample.mask is None else int(known.sum())
+        return np.array([total - person, person])
+    ids = np.zeros(0, np.uint8) if sample.ids is None else sample.ids[known]
+    return np.bincount(ids, minlength=classes).astype(np.float64)
 
 
 def _held(pair: Pair) -> Held:

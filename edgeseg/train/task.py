@@ -7,6 +7,7 @@ what tells a chair from a dog is what keeps either from being called a person, a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from edgeseg.errors import ModelError
 from edgeseg.models import MODELS, SegmentationNetwork
 from edgeseg.models.checkpoint import ModelCard
-from edgeseg.train.losses import class_loss, person_loss
+from edgeseg.train.losses import CLASS_LOSS, PERSON_LOSS, Expression, parse
 
 AUXILIARY_WEIGHT = 0.4  # of the auxiliary classes' loss beside the person's
 
@@ -35,10 +36,20 @@ class Target:
 
 @dataclass(frozen=True)
 class Task:
-    """`classes` are those of the network that ships; two of them are the background and the person."""
+    """`classes` are those of the network that ships; two of them are the background and the person.
+
+    loss_text      expression of their loss; "" is the default for their number. Auxiliary classes have the default
+    class_weights  one for each of `classes`; none weighs all alike
+    """
 
     classes: tuple[str, ...]
     auxiliary: tuple[str, ...] = ()
+    loss_text: str = ""
+    class_weights: tuple[float, ...] = ()
+
+    @cached_property
+    def expression(self) -> Expression:
+        return parse(self.loss_text or (PERSON_LOSS if self.binary else CLASS_LOSS))
 
     @property
     def binary(self) -> bool:
@@ -55,11 +66,12 @@ class Task:
 
     def loss(self, logits: Tensor, target: Target) -> Tensor:
         """Scalar. logits (n, channels, h, w), at the size of the truth"""
+        weights = torch.tensor(self.class_weights, device=logits.device) if self.class_weights else None
         if not self.binary:
-            return class_loss(logits, target.ids)
-        loss = person_loss(logits[:, :1], target.matte)
+            return self.expression(logits, target.ids, weights)
+        loss = self.expression(logits[:, :1], target.matte, weights)
         if self.auxiliary and (target.ids != 255).any():
-            loss = loss + AUXILIARY_WEIGHT * class_loss(logits[:, 1:], target.ids)
+            loss = loss + AUXILIARY_WEIGHT * parse(CLASS_LOSS)(logits[:, 1:], target.ids)
         return loss
 
 

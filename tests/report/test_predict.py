@@ -1,5 +1,7 @@
 """Files and networks answer alike, at the frame's size. The model's logit is 16 (r - g), of 4 x 4 pixels (tiny_models)."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ import torch
 pytest.importorskip("onnxruntime")
 
 from edgeseg.errors import ModelError
-from edgeseg.report.predict import enlarged_ids, of_network, open_predictor
+from edgeseg.report.predict import Predictor, enlarged_ids, of_network, open_predictor
+from edgeseg.spec import Spec
 from tests.runtime.tiny_models import GAIN, write_onnx, write_tflite
 
 PERSON = ("background", "person")
@@ -44,6 +47,30 @@ def test_a_name_with_a_backend_is_the_file_that_ships(tmp_path, monkeypatch, red
     path = write_onnx(tmp_path / "a.onnx")
     monkeypatch.setattr("edgeseg.assets.find", lambda name, format, precision="int8": path)
     assert open_predictor("person", "ort").predict(red_right).mean() == 0.5
+
+
+@pytest.mark.parametrize("write", [write_onnx, write_tflite])
+def test_the_probability_that_goes_with_the_ids(tmp_path, red_right, write):
+    predictor = open_predictor(str(write(tmp_path / ("a.onnx" if write is write_onnx else "a.tflite"))))
+    ids, probability = predictor.judge(red_right)
+    assert (ids == predictor.predict(red_right)).all()
+    assert (probability.shape, probability.dtype) == ((80, 160), np.float32)
+    assert ((probability > 0.5) == ids).all()
+    assert (probability[0, 0], probability[0, -1]) == (pytest.approx(0, abs=1e-3), pytest.approx(1, abs=1e-3))
+    assert predictor.matte(red_right).shape == (8, 8)
+
+
+def test_the_probability_of_one_class_of_three():
+    spec = Spec("", (2, 2), (1, 1), "NCHW", "float32", "float32", "logits", ("a", "person", "b"), 1)
+    logits = np.log(np.array([[[0.2, 0.5, 0.3]]], np.float32))
+    frame = np.zeros((2, 3, 3), np.uint8)
+    ids, probability = Predictor(lambda _: logits, spec).judge(frame)
+    assert (ids == 1).all()
+    assert probability == pytest.approx(np.full((2, 3), 0.5))
+    nobody = Predictor(lambda _: logits, dataclasses.replace(spec, person_class=None))
+    assert nobody.judge(frame)[1] is None
+    with pytest.raises(ModelError, match="knows no person, only a, person, b"):
+        nobody.matte(frame)
 
 
 def test_enlarged_before_it_is_decided():

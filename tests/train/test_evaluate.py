@@ -129,6 +129,16 @@ def test_folders_that_cannot_be_used(tmp_path, how, classes, person, needle):
         list(read_truth(tmp_path, classes, person).load())
 
 
+def test_probabilities_give_an_average_precision(people):
+    truth = read_truth(people, PERSON, 1)
+    assert evaluate(bright, truth, 1)["average_precision"] is None
+    assert evaluate(lambda frame: (bright(frame), bright(frame) * 0.9), truth, 1)["average_precision"] == 1.0
+    # All 16 pixels alike: the share of the four that are person.
+    flat = evaluate(lambda frame: (bright(frame), np.full(frame.shape[:2], 0.5)), truth, 1)
+    assert flat["average_precision"] == 0.25
+    assert "AP              0.2500" in to_table(flat)
+
+
 def test_the_table_shows_what_is_not_known(people):
     text = to_table(evaluate(bright, read_truth(people, PERSON, 1), 1))
     assert text.splitlines()[0] == "2 images"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -50,3 +52,17 @@ def test_loss_by_hand() -> None:
     assert task.loss(logits, target).item() == pytest.approx(0, abs=1e-6)
     wrong = Target(target.matte, torch.tensor([[[255, 1]]]))
     assert task.loss(logits, wrong).item() == pytest.approx(0.4 * (40 + 0.5), rel=1e-4)
+
+
+def test_another_loss_and_class_weights_by_hand() -> None:
+    """A person pixel that costs ln 2 with weight 3, a background one that costs nothing with weight 1; the auxiliary
+    classes, right where they are known, have the loss that they always have.
+    """
+    task = Task(PERSON, ("cat", "dog"), "2*ce", (1.0, 3.0))
+    logits = torch.tensor([[0.0, -40.0], [0.0, 40.0], [0.0, 0.0]])[None, :, None, :]
+    target = Target(torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[255, 0]]]))
+    assert task.loss(logits, target).item() == pytest.approx(2 * math.log(2) * 3 / 4, rel=1e-4)
+    weighted = Task(("sky", "sea", "road"), loss_text="ce", class_weights=(1.0, 3.0, 1.0))
+    classes = Target(target.matte, torch.tensor([[[1, 0]]]))
+    # -log softmax: ln 3 at the first pixel (class 1, weight 3); at the second class 0 of (-40, 40, 0) costs 80
+    assert weighted.loss(logits, classes).item() == pytest.approx((3 * math.log(3) + 80) / 4, rel=1e-4)
