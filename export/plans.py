@@ -42,7 +42,7 @@ def planned(
     keep_float  layers (names or globs) whose results stay in float
     goal        further layers stay in float, the fewest with which this is met
     """
-    measured = measured_on(pictures.calibration, model, size)
+    measured = measured_on(pictures.calibration or pictures.parity, model, size)
     if model.card.ranges:
         if keep_float:
             raise UsageError("this model's int8 ranges were trained with every layer in int8; leave out --keep-float")

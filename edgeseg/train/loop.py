@@ -19,7 +19,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
@@ -28,7 +27,7 @@ from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.train.data import Frame
 from edgeseg.train.metrics import IGNORE, mean
 from edgeseg.train.samples import Augmentation, Pictures, Sample, Size, to_tensors
-from edgeseg.train.task import Task, cut, paste
+from edgeseg.train.task import Task, cut, enlarge, paste
 from edgeseg.train.truth import ClassIds
 from edgeseg.whole import make_folder, write_whole, written_whole
 
@@ -135,7 +134,7 @@ def train(
                 group["lr"] = learning_rate(progress, schedule)
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(image.to(memory_format=torch.channels_last))
-            loss = task.loss(enlarge(logits.float(), truth.ids.shape[-2:]), truth)
+            loss = task.loss(logits.float(), truth)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -159,11 +158,6 @@ def train(
         if last:
             break
     return scores
-
-
-def enlarge(logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
-    """(n, c, h', w') -> (n, c, h, w), bilinear."""
-    return F.interpolate(logits, size=(size[0], size[1]), mode="bilinear", align_corners=False)
 
 
 def averaged_network(

@@ -23,7 +23,7 @@ from edgeseg.errors import ModelError, UsageError
 from edgeseg.export.rewrites import rewrite
 from edgeseg.models import MODELS
 from edgeseg.models.checkpoint import load_model
-from edgeseg.train.loop import enlarge, validate
+from edgeseg.train.loop import validate
 from edgeseg.train.run import SCENES, Folders, read_material
 from edgeseg.train.samples import Augmentation, Pictures, Sample, to_tensors
 from edgeseg.train.task import Target, Task
@@ -90,7 +90,7 @@ def train_for_int8(
         card,
         batches,
         max(1, len(pictures) // batch),
-        lambda logits, target: task.loss(enlarge(logits, target.ids.shape[-2:]), target),
+        task.loss,
         lambda network: validate(network, material.held, card),
         out,
         plan,

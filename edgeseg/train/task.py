@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
 from edgeseg.models import MODELS, SegmentationNetwork
 from edgeseg.models.checkpoint import ModelCard
 from edgeseg.train.losses import CLASS_LOSS, PERSON_LOSS, Expression, parse
+from edgeseg.train.metrics import IGNORE
 
 AUXILIARY_WEIGHT = 0.4  # of the auxiliary classes' loss beside the person's
 
@@ -65,14 +67,27 @@ class Task:
         return MODELS[card.architecture](self.channels, **card.arguments)
 
     def loss(self, logits: Tensor, target: Target) -> Tensor:
-        """Scalar. logits (n, channels, h, w), at the size of the truth"""
+        """Scalar. logits (n, channels, h', w') as the network gives them, enlarged here to the truth's (h, w).
+
+        Auxiliary classes need no fine borders: for them the truth is thinned out to (h', w'). Twenty classes at full size
+        would cost more than the network.
+        """
+        size = target.ids.shape[-2:]
         weights = torch.tensor(self.class_weights, device=logits.device) if self.class_weights else None
         if not self.binary:
-            return self.expression(logits, target.ids, weights)
-        loss = self.expression(logits[:, :1], target.matte, weights)
-        if self.auxiliary and (target.ids != 255).any():
-            loss = loss + AUXILIARY_WEIGHT * parse(CLASS_LOSS)(logits[:, 1:], target.ids)
+            return self.expression(enlarge(logits, size), target.ids, weights)
+        loss = self.expression(enlarge(logits[:, :1], size), target.matte, weights)
+        labelled = (target.ids != IGNORE).flatten(1).any(1)
+        if self.auxiliary and labelled.any():
+            down, right = (full // small for full, small in zip(size, logits.shape[-2:], strict=True))
+            ids = target.ids[labelled, down // 2 :: down, right // 2 :: right]
+            loss = loss + AUXILIARY_WEIGHT * parse(CLASS_LOSS)(logits[labelled, 1:], ids)
         return loss
+
+
+def enlarge(logits: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(n, c, h', w') -> (n, c, h, w), bilinear."""
+    return F.interpolate(logits, size=(size[0], size[1]), mode="bilinear", align_corners=False)
 
 
 def cut(state: State, network: nn.Module) -> State:

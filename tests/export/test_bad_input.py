@@ -11,7 +11,7 @@ from torch import nn
 
 from edgeseg.errors import ExportError, UsageError
 from edgeseg.export.choices import FLOAT32, INT8
-from edgeseg.export.files import export
+from edgeseg.export.files import Accuracy, export
 from edgeseg.models.checkpoint import Model, weights_sha256
 from edgeseg.models.layers import SegmentationNetwork
 from tests.export.test_files import CARDS, pictures
