@@ -79,13 +79,11 @@ class Collection:
 class Reader(Protocol):
     """Reads the layout in which a set is published.
 
-    split    None takes the set's usual training part, or all where it has none
-    classes  names to tell apart, for sets that name their classes only in the annotations; others need not heed it
-
-    DataError where the layout is not there.
+    `split` None takes all that is labelled, or the training part of a set that is always used in parts. DataError where
+    the layout or the split is not there.
     """
 
-    def __call__(self, source: Path, split: str | None, classes: Sequence[str] = ()) -> Collection: ...
+    def __call__(self, source: Path, split: str | None) -> Collection: ...
 
 
 def first_folder(source: Path, choices: Iterable[str], what: str) -> Path:
