@@ -31,8 +31,8 @@ class Pair:
 def read_folder(folder: Path) -> list[Pair]:
     """All pairs of a data folder, sorted by name.
 
-    The source of a pair is its `source_repo` in an optional `manifest.csv` (column `file`), else the letters its stem
-    begins with. DataError for a folder without pairs, and for pictures without masks, which are counted and named.
+    The source of a pair is its `source_repo` or `source` in an optional `manifest.csv` (column `file`), else the letters its
+    stem begins with. DataError for a folder without pairs, and for pictures without masks, which are counted and named.
     """
     images, masks = folder / "images", folder / "masks"
     for part in (images, masks):
@@ -45,21 +45,27 @@ def read_folder(folder: Path) -> list[Pair]:
     lonely = [path.name for path in pictures if path.stem not in truth]
     if lonely:
         raise DataError(f"{len(lonely)} of {len(pictures)} pictures in {images} have no mask; the first is {lonely[0]}")
-    sources = _manifest(folder)
-    return [Pair(path, truth[path.stem], sources.get(path.name) or _prefix(path.stem)) for path in pictures]
+    sources = read_sources(folder)
+    return [Pair(path, truth[path.stem], sources.get(path.name) or read_prefix(path.stem)) for path in pictures]
 
 
-def _prefix(stem: str) -> str:
+def read_prefix(stem: str) -> str:
+    """The letters a stem begins with, or "unnamed"."""
     match = re.match(r"[A-Za-z]+(?:[_-][A-Za-z]+)*", stem)
     return match.group() if match else "unnamed"
 
 
-def _manifest(folder: Path) -> dict[str, str]:
+def read_sources(folder: Path) -> dict[str, str]:
+    """File name -> source from manifest.csv (column `source_repo`, else `source`); empty where there is no such file."""
     path = folder / "manifest.csv"
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
-        return {Path(row["file"]).name: row.get("source_repo", "") for row in csv.DictReader(file) if row.get("file")}
+        return {
+            Path(row["file"]).name: row.get("source_repo") or row.get("source") or ""
+            for row in csv.DictReader(file)
+            if row.get("file")
+        }
 
 
 def split(pairs: list[Pair], share: float = 0.1, gap: int = 3) -> tuple[list[Pair], list[Pair]]:

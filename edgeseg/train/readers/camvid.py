@@ -11,6 +11,7 @@ paper, as MathWorks' CamVid example lists it. `split` is a folder of the second,
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from edgeseg.errors import DataError
@@ -94,7 +95,7 @@ def _grouped(source: Path, split: str) -> list[Item]:
         return Sample(_frame(frames, stem), ids)
 
     labels = by_stem(source / f"{split}annot")
-    return [Item(s, _drive(s), lambda s=s, path=path: load(s, path)) for s, path in labels.items()]  # type: ignore[misc]
+    return [Item(s, _drive(s), partial(load, s, path)) for s, path in labels.items()]
 
 
 def _coloured(source: Path, names: set[str] | None) -> list[Item]:
@@ -107,7 +108,7 @@ def _coloured(source: Path, names: set[str] | None) -> list[Item]:
 
     stems = {label.removesuffix("_L"): path for label, path in labels.items()}
     chosen = {stem: path for stem, path in stems.items() if wanted is None or stem in wanted}
-    return [Item(s, _drive(s), lambda s=s, path=path: load(s, path)) for s, path in chosen.items()]  # type: ignore[misc]
+    return [Item(s, _drive(s), partial(load, s, path)) for s, path in chosen.items()]
 
 
 def _frame(frames: dict[str, Path], stem: str) -> Path:

@@ -10,6 +10,7 @@ scipy.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,5 +36,5 @@ def read(source: Path, split: str | None) -> Collection:
             )
         return Sample(photo, ids.astype(np.uint8))
 
-    items = [Item(f"ccp_{p.stem}", "ccp", lambda p=p: load(p)) for p in sorted(truth.glob("*.mat"))]  # type: ignore[misc]
+    items = [Item(f"ccp_{p.stem}", "ccp", partial(load, p)) for p in sorted(truth.glob("*.mat"))]
     return Collection(names, require(items, truth, ".mat files"), person=names[1:])

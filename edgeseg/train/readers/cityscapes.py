@@ -8,6 +8,7 @@ Cordts et al. 2016; ids as in cityscapesScripts, helpers/labels.py. Layout:
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,6 @@ def read(source: Path, split: str | None) -> Collection:
     items = []
     for label in sorted(truth.glob("*/*_labelIds.png")):
         stem = label.name.rsplit("_", 2)[0]
-        items.append(Item(stem, f"cityscapes-{label.parent.name}", lambda label=label, stem=stem: load(label, stem)))  # type: ignore[misc]
+        items.append(Item(stem, f"cityscapes-{label.parent.name}", partial(load, label, stem)))
     names, colours = [row[1] for row in TRAIN_IDS], [row[2] for row in TRAIN_IDS]
     return Collection(names, require(items, truth, "*_labelIds.png"), person=("person", "rider"), colours=colours)

@@ -11,6 +11,7 @@ what is between them, are ignored where no object lies over them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def make_items(
     fill: int,
     paint: Callable[[Ids, list[Record]], list[str]],
 ) -> list[Item]:
-    """An item for each picture; `paint` draws its annotations into ids that are `fill` and gives the names of those left out."""
+    """An item for each picture; `paint` draws its annotations into ids that are `fill` and names those left out."""
 
     def load(record: Record) -> Sample:
         file = str(record.get("file_name"))
@@ -94,7 +95,7 @@ def make_items(
         unknown = paint(ids, by_picture[record["id"]])
         return Sample(picture, ids, unknown)
 
-    return [Item(safe_stem(str(r.get("file_name"))), f"{name}-{split}", lambda r=r: load(r)) for r in pictures]  # type: ignore[misc]
+    return [Item(safe_stem(str(r.get("file_name"))), f"{name}-{split}", partial(load, r)) for r in pictures]
 
 
 def draw(ids: Ids, annotations: list[Record], index: dict[Any, int]) -> list[str]:
@@ -102,10 +103,11 @@ def draw(ids: Ids, annotations: list[Record], index: dict[Any, int]) -> list[str
     crowds = np.zeros(ids.shape, bool)
     objects = np.zeros(ids.shape, bool)
     unknown = []
-    for record in sorted(annotations, key=lambda r: -float(r.get("area") or 0)):
-        number = index.get(record.get("category_id"))
+    for record in sorted(annotations, key=_area, reverse=True):
+        category = record.get("category_id")
+        number = index.get(category) if isinstance(category, int | str) else None
         if number is None:
-            unknown.append(f"category {record.get('category_id')}")
+            unknown.append(f"category {category}")
             continue
         mask = read_segmentation(record.get("segmentation"), *ids.shape)
         if record.get("iscrowd"):
@@ -115,6 +117,11 @@ def draw(ids: Ids, annotations: list[Record], index: dict[Any, int]) -> list[str
             objects |= mask
     ids[crowds & ~objects] = IGNORE
     return unknown
+
+
+def _area(record: Record) -> float:
+    area = record.get("area")
+    return float(area) if isinstance(area, int | float) else 0.0
 
 
 def read_segmentation(segmentation: object, height: int, width: int) -> shapes.Mask:

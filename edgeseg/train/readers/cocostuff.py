@@ -10,6 +10,7 @@ Pixels that nothing covers are ignored.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from edgeseg.train.pictures import read_plane
@@ -78,4 +79,4 @@ def _maps(source: Path, maps: Path) -> list[Item]:
             raise ItemError("ids outside the classes", f"{path} has the id {ids[ids != IGNORE].max()}; labels end with 181")
         return Sample(picture, ids)
 
-    return [Item(p.stem, f"cocostuff-{maps.name}", lambda p=p: load(p)) for p in pictures_in(maps)]  # type: ignore[misc]
+    return [Item(p.stem, f"cocostuff-{maps.name}", partial(load, p)) for p in pictures_in(maps)]

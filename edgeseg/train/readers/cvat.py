@@ -1,7 +1,7 @@
 """CVAT for images 1.1: annotations.xml beside images/.
 
-Format: docs.cvat.ai, "XML annotation format". polygon, box (with a rotation), ellipse and mask (run lengths, row by row within its
-box, zeros first); a higher z_order lies over a lower one. Polylines, points, cuboids and skeletons have no area and are counted.
+Format: docs.cvat.ai, "XML annotation format". polygon, box (with a rotation), ellipse and mask (run lengths, row by row within
+its box, zeros first); a higher z_order lies over a lower one. What has no area (polylines, points, cuboids) is counted.
 A document type, with which an xml of some bytes can expand to gigabytes or read other files, is refused.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,6 @@ def collect(source: Path, names: list[str], loaders: Iterable[tuple[str, str, Ca
             ids[mask] = number
         return Sample(picture, ids, unknown)
 
-    items = [Item(stem, sitting, lambda loader=loader: load(loader)) for stem, sitting, loader in loaders]  # type: ignore[misc]
+    items = [Item(stem, sitting, partial(load, loader)) for stem, sitting, loader in loaders]
     person = [name for name in names if name.lower() == "person"]
     return Collection(names, require(items, source, "annotated pictures"), person=person)

@@ -10,7 +10,7 @@ Tiles are cut in squares of 500 pixels. `split` is the one the authors propose: 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +63,9 @@ def _squares(stem: str, city: str, picture: Path | None, label: Path) -> list[It
     try:
         height, width = read_size(label)
     except DataError:
-        return [Item(stem, city, lambda: load(0, 0))]  # which says what is wrong
+        return [Item(stem, city, partial(load, 0, 0))]  # which says what is wrong
     corners = [(y, x) for y in _starts(height) for x in _starts(width)]
-    return [Item(f"{stem}_y{y:05}_x{x:05}", city, lambda y=y, x=x: load(y, x)) for y, x in corners]  # type: ignore[misc]
+    return [Item(f"{stem}_y{y:05}_x{x:05}", city, partial(load, y, x)) for y, x in corners]
 
 
 def _starts(length: int) -> list[int]:

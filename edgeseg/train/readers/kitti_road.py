@@ -11,6 +11,7 @@ magenta is road, red is not, black is not judged.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -39,6 +40,6 @@ def read(source: Path, split: str | None) -> Collection:
     for label in pictures_in(truth):
         kind, road, number = (*label.stem.split("_"), "", "")[:3]
         if road == "road" and split in (None, kind):
-            item = Item(f"{kind}_{number}", f"kitti_road-{kind}", lambda k=kind, n=number, p=label: load(k, n, p))  # type: ignore[misc]
+            item = Item(f"{kind}_{number}", f"kitti_road-{kind}", partial(load, kind, number, label))
             items.append(item)
     return Collection(CLASSES, require(items, truth, f"truth {split or '*'}_road_*.png"), colours=("#ff0000", "#ff00ff"))

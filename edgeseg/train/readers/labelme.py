@@ -33,7 +33,7 @@ def read(source: Path, split: str | None) -> Collection:
     labels: set[str] = set()
     for path in paths:
         try:
-            labels.update(str(shape.get("label", "")) for shape in _document(path)["shapes"])
+            labels.update(str(shape.get("label") or "") for shape in _document(path)["shapes"])
         except DataError:
             continue  # said when its turn comes
     loaders = []
@@ -56,7 +56,7 @@ def _document(path: Path) -> dict[str, Any]:
 def _load(source: Path, path: Path) -> Drawing:
     document = _document(path)
     height, width = document.get("imageHeight"), document.get("imageWidth")
-    found = [Shape(str(shape.get("label", "")), _drawer(shape)) for shape in document["shapes"]]
+    found = [Shape(str(shape.get("label") or ""), _drawer(shape)) for shape in document["shapes"]]
     return Drawing(_picture(source, path, document), None if height is None or width is None else (height, width), found)
 
 
@@ -82,7 +82,7 @@ def _base64(text: object, path: Path) -> bytes:
 def _drawer(shape: dict[str, Any]) -> Any:
     points, kind = shape.get("points"), shape.get("shape_type") or "polygon"
     draw = {"polygon": _polygon, "rectangle": _rectangle, "circle": _circle, "line": _line, "linestrip": _line, "mask": _mask}
-    return partial(draw[kind], points, shape) if kind in draw else None
+    return partial(draw[kind], points, shape) if isinstance(kind, str) and kind in draw else None
 
 
 def _polygon(points: object, _: object, mask: shapes.Mask) -> None:

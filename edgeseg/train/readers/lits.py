@@ -10,7 +10,7 @@ Hounsfield units from -160 to 240, the window in which soft tissue is looked at,
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +65,7 @@ def _slices(source: Path, truth: Path) -> list[Item]:
         count = _open(truth).header.slices
     except DataError:
         count = 1  # whose loading says what is wrong
-    return [Item(f"{name}_z{z:04}", f"lits-{name}", lambda z=z: load(z)) for z in range(count)]  # type: ignore[misc]
+    return [Item(f"{name}_z{z:04}", f"lits-{name}", partial(load, z)) for z in range(count)]
 
 
 def _pictures(source: Path) -> list[Item]:
@@ -82,4 +82,4 @@ def _pictures(source: Path) -> list[Item]:
         return Sample(pictures[stem], ids)
 
     truth = by_stem(first_folder(source, ["masks", "labels"], "LiTS in slices"))
-    return [Item(s, "lits", lambda s=s, p=p: load(s, p)) for s, p in truth.items()]  # type: ignore[misc]
+    return [Item(s, "lits", partial(load, s, p)) for s, p in truth.items()]

@@ -1,7 +1,7 @@
-"""NIfTI-1 volumes (.nii, .nii.gz), one slice at a time, so that a volume is never in memory.
+"""NIfTI-1 volumes (.nii, .nii.gz), one slice at a time.
 
-Header of 348 bytes as nifti1.h defines it (NIfTI Data Format Working Group, 2007): dim at 40, datatype at 70, vox_offset at 108,
-scl_slope and scl_inter at 112, magic at 344. x runs fastest, then y, then z.
+Header of 348 bytes as nifti1.h defines it (NIfTI Data Format Working Group, 2007): dim at 40, datatype at 70, vox_offset at
+108, scl_slope and scl_inter at 112, magic at 344. x runs fastest, then y, then z.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from edgeseg.train.pictures import MAX_PIXELS, PictureError
 
 DATATYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}  # NIFTI_TYPE_*
 MAX_SLICES = 10_000
+MAX_UNPACKED_BYTES = 2 << 30  # the largest volume of LiTS has 517 MB
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,31 @@ def read_header(path: Path) -> Header:
 
 
 class Volume:
-    """Slices of a volume by index; the file stays open while they are taken in order, as seeking in gzip is slow."""
+    """Slices of a volume by index. A compressed one is unpacked into memory once, since seeking in gzip is slow."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.header = path, read_header(path)
+        self._unpacked: bytes | None = None
+        if path.suffix == ".gz":
+            if self.header.slices * self._slice_bytes > MAX_UNPACKED_BYTES:
+                raise PictureError(f"{path} unpacks to more than {MAX_UNPACKED_BYTES >> 20} MB; gunzip it first")
+            with _open(path) as file:
+                file.seek(self.header.offset)
+                self._unpacked = file.read(self.header.slices * self._slice_bytes)
+
+    @property
+    def _slice_bytes(self) -> int:
+        return self.header.height * self.header.width * self.header.dtype.itemsize
 
     def slice(self, z: int) -> npt.NDArray[np.float32]:
         """(h, w) values of slice z. PictureError where the file ends before."""
-        h = self.header
-        size = h.height * h.width * h.dtype.itemsize
-        with _open(self.path) as file:
-            file.seek(h.offset + z * size)
-            data = file.read(size)
+        h, size = self.header, self._slice_bytes
+        if self._unpacked is not None:
+            data = self._unpacked[z * size : (z + 1) * size]
+        else:
+            with _open(self.path) as file:
+                file.seek(h.offset + z * size)
+                data = file.read(size)
         if len(data) != size:
             raise PictureError(f"{self.path} ends in slice {z} of {h.slices}")
         values = np.frombuffer(data, h.dtype).reshape(h.height, h.width).astype(np.float32)

@@ -11,6 +11,7 @@ ImageSets/SegmentationContext/SPLIT.txt names the pictures of a split.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def read(source: Path, split: str | None) -> Collection:
             raise missing(str(frame if name in labels else folder / name))
         return Sample(frame, _ids(labels[name]))
 
-    items = [Item(s, f"pascal_context-{s[:4]}", lambda s=s: load(s)) for s in names]  # type: ignore[misc]
+    items = [Item(s, f"pascal_context-{s[:4]}", partial(load, s)) for s in names]
     return Collection(CLASSES, require(items, root, "labelled pictures"), person=("person",))
 
 

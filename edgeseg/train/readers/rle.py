@@ -59,7 +59,7 @@ def to_runs(mask: Mask) -> list[int]:
 
 def decode(rle: Any, height: int, width: int) -> Mask:
     """The mask of {"size": [h, w], "counts": [...] or "..."}; ItemError where it does not fit the picture."""
-    if not isinstance(rle, dict) or list(rle.get("size", ())) != [height, width]:
+    if not isinstance(rle, dict) or rle.get("size") != [height, width]:
         raise bad_shape(f"run lengths of a mask that is not {height}x{width} pixels")
     counts = rle.get("counts")
     if isinstance(counts, str):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +95,7 @@ def stroke(mask: Mask, points: object, width: float = 1.0) -> None:
     if xy.size < 4 or xy.size % 2:
         raise bad_shape(f"a line of {xy.size / 2:g} points")
     xy = xy.reshape(-1, 2)
-    for start, end in zip(xy[:-1], xy[1:], strict=True):
+    for start, end in pairwise(xy):
         length = float(np.hypot(*(end - start)))
         if length:
             side = np.array([start[1] - end[1], end[0] - start[0]]) / length * width / 2

@@ -13,6 +13,7 @@ Song, Lichtenberg and Xiao 2015. Layouts:
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def _numbered(pictures: Path, labels: Path, part: str) -> list[Item]:
             raise ItemError("ids outside the classes", f"{label} has the id {ids.max()}; there are {len(CLASSES)}")
         return Sample(path, ids - np.uint8(1))  # 0, which is not labelled, becomes 255
 
-    return [Item(f"{part}_{p.stem}", f"sunrgbd-{part}", lambda p=p: load(p)) for p in pictures_in(pictures)]  # type: ignore[misc]
+    return [Item(f"{part}_{p.stem}", f"sunrgbd-{part}", partial(load, p)) for p in pictures_in(pictures)]
 
 
 def _number(path: Path) -> int:

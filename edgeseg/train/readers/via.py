@@ -1,7 +1,7 @@
 """VGG Image Annotator 2: one json for all pictures, a saved project or "Export Annotations (as json)".
 
-Dutta and Zisserman 2019; via-2.x.y/CodeDoc.md and via.js: `regions` of `shape_attributes` (polygon, rect, circle, ellipse with theta
-in radians, polyline, point) and `region_attributes`. Version 1 has regions as an object of numbers; it is read too.
+Dutta and Zisserman 2019; via-2.x.y/CodeDoc.md and via.js: `regions` of `shape_attributes` (polygon, rect, circle, ellipse with
+theta in radians, polyline, point) and `region_attributes`. Version 1 has regions as an object of numbers; it is read too.
 
 The class of a region is its attribute named class, label, name, type or category, or its first. A polyline whose ends meet is a
 region; else it is a line of one pixel.
@@ -48,7 +48,7 @@ def _records(path: Path) -> tuple[list[dict[str, Any]], str]:
         records = list(document.values())
         if not all(isinstance(r["filename"], str) and _regions(r) is not None for r in records):
             raise TypeError("filename")
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise DataError(f"{path} is not VIA's: it must hold records with filename and regions") from None
     return records, default
 
@@ -81,7 +81,7 @@ def _load(folder: Path, default: str, record: dict[str, Any]) -> Drawing:
 def _drawer(region: dict[str, Any]) -> Any:
     attributes = region.get("shape_attributes")
     kind = attributes.get("name") if isinstance(attributes, dict) else None
-    return partial(DRAW[kind], attributes) if kind in DRAW else None
+    return partial(DRAW[kind], attributes) if isinstance(kind, str) and kind in DRAW else None
 
 
 def _points(a: dict[str, Any]) -> list[tuple[Any, Any]]:

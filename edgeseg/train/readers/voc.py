@@ -10,6 +10,7 @@ The labels are palette pictures, which OpenCV gives as colours: they are decoded
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -55,7 +56,7 @@ def read(source: Path, split: str | None) -> Collection:
                 raise missing(str(path))
         return Sample(frame, read_label(label))
 
-    items = [Item(s, f"voc-{s[:4]}", lambda s=s: load(s)) for s in map(safe_stem, names)]  # type: ignore[misc]
+    items = [Item(s, f"voc-{s[:4]}", partial(load, s)) for s in map(safe_stem, names)]
     return Collection(CLASSES, require(items, root, f"names in {split}.txt"), person=("person",), colours=COLOURS)
 
 
