@@ -116,11 +116,11 @@ def import_data(
                 rows[picture.name] = _row(picture, item)
                 continue
             sample = item.load()
-            for name in {*sample.unknown, *(left[i] for i in np.unique(sample.ids) if i in left)}:
-                report.left_out[name] += 1
             picture = _write(sample, choice.table, out / "images" / item.stem, label, longest)
             rows[picture.name] = _row(picture, item)
             report.written += 1
+            for name in {*sample.unknown, *(left[i] for i in np.unique(sample.ids) if i in left)}:
+                report.left_out[name] += 1
         except DataError as error:
             reason = error.reason if isinstance(error, ItemError) else "unreadable pictures"
             report.skipped.setdefault(reason, []).append(str(error))

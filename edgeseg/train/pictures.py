@@ -92,6 +92,8 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
+    if len(data) < 30:
+        raise ValueError("cut off")
     kind = data[12:16]
     if kind == b"VP8X":
         return int.from_bytes(data[27:30], "little") + 1, int.from_bytes(data[24:27], "little") + 1

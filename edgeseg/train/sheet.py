@@ -43,7 +43,7 @@ def palette(folder: DataFolder) -> Palette:
 
 
 def overlay(frame: Frame, ids: Ids, colours: Palette, folder: DataFolder) -> Frame:
-    """`frame` (h, w, 3) with its classes as a tint, but for the background; ignored pixels are hatched, a person is outlined."""
+    """`frame` (h, w, 3) with classes as a tint, but for the background; ignored pixels are hatched, a person is outlined."""
     plain = [i for i, (name, _) in (folder.classes or {}).items() if name.lower() == "background"]
     strength = np.where(np.isin(ids, [*plain, IGNORE]), 0.0, 0.35 if folder.masks else 0.5)[..., None]
     drawn = (frame * (1 - strength) + colours[ids] * strength).round().astype(np.uint8)

@@ -121,6 +121,12 @@ def require(items: list[Item], source: Path, what: str) -> list[Item]:
     return items
 
 
+def no_splits(split: str | None, what: str) -> None:
+    """DataError where a split is asked of a set that has none."""
+    if split is not None:
+        raise DataError(f"{what} has no splits, got {split}; leave out --split")
+
+
 def read_json(path: Path) -> Any:
     """The document; DataError where it is none, too large or nested too deeply."""
     try:

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from edgeseg.train.readers import matlab
-from edgeseg.train.readers.base import Collection, Item, ItemError, Sample, first_folder, missing, require
+from edgeseg.train.readers.base import Collection, Item, ItemError, Sample, first_folder, missing, no_splits, require
 
 
 def read(source: Path, split: str | None) -> Collection:
-    """Every photograph with labelled pixels; the set has no splits, and `split` is not heeded."""
+    """Every photograph with labelled pixels; the set has no splits."""
+    no_splits(split, "CCP")
     photos = first_folder(source, ["photos"], "CCP")
     truth = first_folder(source, ["annotations/pixel-level"], "CCP")
     names = ["background", *matlab.read_names(source / "label_list.mat", "label_list")[1:]]

@@ -39,10 +39,13 @@ def read(source: Path, split: str | None) -> Collection:
     loaders = []
     for path in paths:
         place = path.relative_to(root)
-        loaders.append(
-            (safe_stem(place.as_posix()), f"labelme-{safe_stem(place.parent.as_posix())}", partial(_load, source, path))
-        )
+        loaders.append((safe_stem(place.as_posix()), _sitting(place), partial(_load, source, path)))
     return collect(root, class_names(labels), loaders)
+
+
+def _sitting(place: Path) -> str:
+    """The folder a json lies in, seen from the root."""
+    return f"labelme-{safe_stem(place.parent.as_posix())}" if place.parent.parts else "labelme"
 
 
 def _document(path: Path) -> dict[str, Any]:

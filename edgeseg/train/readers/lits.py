@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeseg.errors import DataError
 from edgeseg.train.pictures import read_plane
-from edgeseg.train.readers.base import Collection, Item, ItemError, Sample, by_stem, first_folder, missing, require
+from edgeseg.train.readers.base import Collection, Item, ItemError, Sample, by_stem, first_folder, missing, no_splits, require
 from edgeseg.train.readers.nifti import Volume
 
 CLASSES = ("background", "liver", "tumour")
@@ -26,7 +26,8 @@ PNG_VALUES = {0: 0, 1: 1, 2: 2, 127: 1, 128: 1, 255: 2}
 
 
 def read(source: Path, split: str | None) -> Collection:
-    """Every slice that has a truth; the set has no splits, and `split` is not heeded."""
+    """Every slice that has a truth; the set has no splits."""
+    no_splits(split, "LiTS")
     if (source / "images").is_dir():
         items = _pictures(source)
     else:
