@@ -17,7 +17,8 @@ def voc_colours() -> npt.NDArray[np.uint8]:
     """(256, 3) RGB of the VOC colour map: bit 3k + c of the id is bit 7 - k of channel c (VOCdevkit, VOClabelcolormap.m)."""
     ids = np.arange(256)
     bits = [(ids >> (3 * k + c) & 1) << (7 - k) for c in range(3) for k in range(8)]
-    return np.array(bits, np.uint8).reshape(3, 8, 256).sum(axis=1, dtype=np.uint8).T
+    channels: npt.NDArray[np.uint8] = np.array(bits, np.uint8).reshape(3, 8, 256).sum(axis=1, dtype=np.uint8)
+    return channels.T
 
 
 def hexadecimal(rgb: object) -> str:

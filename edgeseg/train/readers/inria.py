@@ -54,7 +54,7 @@ def _squares(stem: str, city: str, picture: Path | None, label: Path) -> list[It
         raise missing(f"the picture of {label}")
 
     def load(y: int, x: int) -> Sample:
-        frame, ids = _tile(picture, label)  # type: ignore[arg-type]
+        frame, ids = _tile(picture, label)
         cut = np.s_[y : y + SQUARE, x : x + SQUARE]
         return Sample(frame[cut], ids[cut])
 

@@ -20,7 +20,7 @@ from edgeseg.errors import DataError
 from edgeseg.train.data import PICTURES, Frame
 from edgeseg.train.pictures import decode
 from edgeseg.train.readers import shapes
-from edgeseg.train.readers.base import Collection, ItemError, inside, missing, read_json, require, safe_stem
+from edgeseg.train.readers.base import Collection, ItemError, inside, missing, read_json, safe_stem
 from edgeseg.train.readers.drawn import Drawing, Shape, class_names, collect
 
 LINE_WIDTH = 10.0
@@ -29,7 +29,7 @@ LINE_WIDTH = 10.0
 def read(source: Path, split: str | None) -> Collection:
     """Every json below SOURCE, or below SOURCE/SPLIT."""
     root = source / split if split else source
-    paths = require(sorted(root.rglob("*.json")), root, ".json files")  # type: ignore[type-var]
+    paths = sorted(root.rglob("*.json"))
     labels: set[str] = set()
     for path in paths:
         try:
@@ -49,11 +49,11 @@ def _sitting(place: Path) -> str:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    document = read_json(path)
+    document: Any = read_json(path)
     found = document.get("shapes") if isinstance(document, dict) else None
     if not isinstance(found, list) or not all(isinstance(shape, dict) for shape in found):
         raise ItemError("broken annotations", f"{path} is not LabelMe's: it has no list of shapes")
-    return document
+    return dict(document)
 
 
 def _load(source: Path, path: Path) -> Drawing:
@@ -108,7 +108,7 @@ def _line(points: object, _: object, mask: shapes.Mask) -> None:
 
 def _mask(points: object, shape: dict[str, Any], mask: shapes.Mask) -> None:
     (x0, y0), (x1, y1) = _two(points).astype(int)
-    stored = decode(_base64(shape.get("mask"), Path("a mask")), "a mask", cv2.IMREAD_GRAYSCALE)
+    stored = np.asarray(decode(_base64(shape.get("mask"), Path("a mask")), "a mask", cv2.IMREAD_GRAYSCALE), np.uint8)
     if x0 < 0 or y0 < 0 or stored.shape != (y1 - y0 + 1, x1 - x0 + 1) or y1 >= mask.shape[0] or x1 >= mask.shape[1]:
         raise shapes.bad_shape(f"a mask of {stored.shape} within ({x0}, {y0}) and ({x1}, {y1})")
     mask[y0 : y1 + 1, x0 : x1 + 1] |= stored > 0

@@ -74,7 +74,8 @@ def read(source: Path, split: str | None) -> Collection:
 
 def _ids(path: Path) -> Ids:
     if path.suffix == ".mat":
-        return TABLE[np.clip(matlab.read_ids(path, "LabelMap"), 0, len(TABLE) - 1)]
+        labels: Ids = TABLE[np.clip(matlab.read_ids(path, "LabelMap"), 0, len(TABLE) - 1)]
+        return labels
     ids = read_plane(path)
     if ((ids > len(CLASSES)) & (ids != IGNORE)).any():
         raise ItemError("ids outside the classes", f"{path} has the id {ids[ids != IGNORE].max()}; there are {len(CLASSES)}")

@@ -8,6 +8,7 @@ set where more follow; the last group's bit 4 is the sign.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def to_runs(mask: Mask) -> list[int]:
     """Run lengths of a mask, column by column, zeros first."""
     flat = np.concatenate([[False], mask.reshape(-1, order="F")])
     edges = np.flatnonzero(np.diff(flat)).tolist()
-    return np.diff([0, *edges, mask.size]).tolist()
+    return [end - start for start, end in pairwise([0, *edges, mask.size])]
 
 
 def decode(rle: Any, height: int, width: int) -> Mask:

@@ -94,12 +94,11 @@ def stroke(mask: Mask, points: object, width: float = 1.0) -> None:
     xy = numbers(points).reshape(-1)
     if xy.size < 4 or xy.size % 2:
         raise bad_shape(f"a line of {xy.size / 2:g} points")
-    xy = xy.reshape(-1, 2)
-    for start, end in pairwise(xy):
-        length = float(np.hypot(*(end - start)))
+    for (x0, y0), (x1, y1) in pairwise(xy.reshape(-1, 2).tolist()):
+        length = math.hypot(x1 - x0, y1 - y0)
         if length:
-            side = np.array([start[1] - end[1], end[0] - start[0]]) / length * width / 2
-            polygon(mask, [start + side, end + side, end - side, start - side])
+            dx, dy = (y0 - y1) / length * width / 2, (x1 - x0) / length * width / 2  # to the side, at a right angle
+            polygon(mask, [x0 + dx, y0 + dy, x1 + dx, y1 + dy, x1 - dx, y1 - dy, x0 - dx, y0 - dy])
 
 
 def from_runs(counts: Sequence[int] | npt.NDArray[np.int64], height: int, width: int, by_columns: bool) -> Mask:

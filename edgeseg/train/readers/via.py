@@ -80,7 +80,9 @@ def _load(folder: Path, default: str, record: dict[str, Any]) -> Drawing:
 
 def _drawer(region: dict[str, Any]) -> Any:
     attributes = region.get("shape_attributes")
-    kind = attributes.get("name") if isinstance(attributes, dict) else None
+    if not isinstance(attributes, dict):
+        return None
+    kind = attributes.get("name")
     return partial(DRAW[kind], attributes) if isinstance(kind, str) and kind in DRAW else None
 
 
