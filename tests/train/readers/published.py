@@ -1,5 +1,6 @@
 """Writers of tiny data sets in the formats in which they are published."""
 
+import base64
 import json
 import struct
 import zlib
@@ -60,3 +61,57 @@ def nifti(volume, datatype, offset=352, slope=0.0, inter=0.0, order="<", dim=Non
     struct.pack_into(f"{order}3f", header, 108, offset, slope, inter)
     header[344:348] = b"n+1\0"
     return bytes(header) + volume.astype(volume.dtype.newbyteorder(order)).tobytes()
+
+
+def square(x, y, width, height):
+    """The polygon of a rectangle, flat as COCO has it."""
+    return [x, y, x + width, y, x + width, y + height, x, y + height]
+
+
+def coco(annotations, height=3, width=4, categories=((1, "person"), (3, "car"))):
+    """COCO's document of one picture, a.jpg."""
+    return {
+        "images": [{"id": 9, "file_name": "a.jpg", "height": height, "width": width}],
+        "annotations": [{"image_id": 9, **a} for a in annotations],
+        "categories": [{"id": i, "name": name} for i, name in categories],
+    }
+
+
+def labelme(shapes, **changes):
+    """LabelMe's document of a.jpg, 3x4."""
+    return {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": "a.jpg",
+        "imageHeight": 3,
+        "imageWidth": 4,
+        **changes,
+    }
+
+
+def png_base64(rows):
+    """A grey or BGR picture as base64."""
+    done, data = cv2.imencode(".png", np.asarray(rows, np.uint8))
+    assert done
+    return base64.b64encode(data.tobytes()).decode()
+
+
+def cvat(body, doctype="", labels=("cat", "dog")):
+    """CVAT's document of a.jpg, 3x4, with `body` as its shapes."""
+    names = "".join(f"<label><name>{name}</name></label>" for name in labels)
+    head = f'<?xml version="1.0" encoding="utf-8"?>{doctype}<annotations><version>1.1</version>'
+    meta = f"<meta><task><name>holidays</name><labels>{names}</labels></task></meta>"
+    return f'{head}{meta}<image id="0" name="a.jpg" width="4" height="3">{body}</image></annotations>'
+
+
+def via(*regions):
+    """VIA's records of a.jpg with (shape_attributes, region_attributes)."""
+    return {
+        "a.jpg123": {
+            "filename": "a.jpg",
+            "size": 123,
+            "file_attributes": {},
+            "regions": [{"shape_attributes": shape, "region_attributes": attributes} for shape, attributes in regions],
+        }
+    }
