@@ -20,6 +20,7 @@ from edgeseg.train.readers.base import Collection, inside, missing, safe_stem
 from edgeseg.train.readers.drawn import Drawing, Shape, class_names, collect
 
 MAX_XML_BYTES = 1 << 30
+NO_AREA = {"points", "polyline", "cuboid", "skeleton", "tag"}  # types of labels that no pixel belongs to
 SHAPES = ("polygon", "box", "ellipse", "mask", "polyline", "points", "cuboid", "skeleton")
 
 Attributes = dict[str, str]
@@ -30,7 +31,7 @@ def read(source: Path, split: str | None) -> Collection:
     """Every picture of SOURCE/annotations.xml (or of SOURCE, an xml); `split` is its `subset`."""
     path = source if source.is_file() else source / "annotations.xml"
     pictures, labels = parse(path)
-    labels |= {attributes.get("label", "") for _, found in pictures for kind, attributes in found}
+    labels |= {attributes.get("label", "") for _, found in pictures for kind, attributes in found if kind in DRAW}
     chosen = [p for p in pictures if split is None or p[0].get("subset") == split]
     loaders = [
         (safe_stem(image.get("name", "")), f"cvat-{image.get('subset') or 'task'}", partial(_load, path.parent, image, found))
@@ -43,20 +44,27 @@ def parse(path: Path) -> tuple[list[Picture], set[str]]:
     """Pictures with their shapes, and the label names of the task. DataError for a file that is not such an xml."""
     pictures: list[Picture] = []
     labels: set[str] = set()
+    label = {"name": "", "type": ""}
     where: list[str] = []
     text: list[str] = []
 
     def start(tag: str, attributes: Attributes) -> None:
         where.append(tag)
         text.clear()
-        if tag == "image":
+        if tag == "track":
+            raise DataError(f"{path} holds the tracks of a video; export it as CVAT for images 1.1")
+        if tag == "label":
+            label.update(name="", type="")
+        elif tag == "image":
             pictures.append((attributes, []))
         elif tag in SHAPES and where[-2:-1] == ["image"]:
             pictures[-1][1].append((tag, attributes))
 
-    def end(_: str) -> None:
-        if where[-2:] == ["label", "name"]:
-            labels.add("".join(text).strip())
+    def end(tag: str) -> None:
+        if where[-2:-1] == ["label"] and tag in label:
+            label[tag] = "".join(text).strip()
+        elif tag == "label" and label["type"] not in NO_AREA:
+            labels.add(label["name"])
         where.pop()
 
     def refuse(*_: object) -> None:

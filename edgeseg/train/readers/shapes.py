@@ -27,8 +27,11 @@ def bad_shape(what: str) -> ItemError:
 
 def canvas(height: object, width: object) -> Mask:
     """An empty mask; ItemError for a size that is none, or too large to be true."""
-    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0 and height * width <= MAX_PIXELS):
-        raise bad_shape(f"a picture of {str(height)[:20]}x{str(width)[:20]} pixels; at most {MAX_PIXELS:,} are read")
+    named = f"a picture of {str(height)[:20]}x{str(width)[:20]} pixels; at most {MAX_PIXELS:,} are read"
+    if not isinstance(height, int) or not isinstance(width, int) or isinstance(height, bool) or isinstance(width, bool):
+        raise bad_shape(named)
+    if height <= 0 or width <= 0 or height * width > MAX_PIXELS:
+        raise bad_shape(named)
     return np.zeros((height, width), bool)
 
 

@@ -1,8 +1,11 @@
 """Annotations of another format, broken or hostile: one line that says so, for the set or for the one picture."""
 
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgeseg.errors import DataError
 from edgeseg.train.pictures import PictureError
@@ -88,3 +91,67 @@ def test_names_lead_nowhere_else(tmp_path):
     assert not item.stem.startswith(".")
     with pytest.raises(DataError, match="not there"):
         item.load()
+
+
+KEYS = (
+    *("images", "annotations", "categories", "id", "name", "image_id", "category_id", "segmentation", "size", "counts", "area"),
+    *("file_name", "height", "width", "iscrowd", "shapes", "label", "points", "shape_type", "mask", "imagePath", "imageData"),
+    *("imageHeight", "imageWidth", "filename", "regions", "shape_attributes", "region_attributes", "_via_img_metadata"),
+    *(
+        "_via_settings",
+        "core",
+        "default_filepath",
+        "all_points_x",
+        "all_points_y",
+        "cx",
+        "cy",
+        "r",
+        "rx",
+        "ry",
+        "theta",
+        "x",
+        "y",
+    ),
+)
+leaf = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 9)
+    | st.floats()
+    | st.sampled_from(["a.jpg", "cat", "polygon", "rect", "circle", ""])
+)
+anything = st.recursive(
+    leaf, lambda part: st.lists(part, max_size=4) | st.dictionaries(st.sampled_from(KEYS), part, max_size=6)
+)
+WHOLE = {
+    "coco": coco([{"category_id": 1, "area": 2, "iscrowd": 0, "segmentation": {"size": [3, 4], "counts": [4, 2, 6]}}]),
+    "labelme": labelme(
+        [{**CAT, "points": [[0, 0], [2, 0], [2, 2]]}, {**CAT, "shape_type": "circle", "points": [[0, 0], [1, 1]]}]
+    ),
+    "via": via(
+        ({"name": "rect", "x": 0, "y": 0, "width": 1, "height": 1}, IS_CAT), ({"name": "polygon"}, {"class": {"a": True}})
+    ),
+}
+
+
+def replaced(value, path, new):
+    """`value` with what lies at `path` (indices into whatever is there) replaced."""
+    if not path or not isinstance(value, dict | list) or not value:
+        return new
+    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+    key = keys[path[0] % len(keys)]
+    pairs = [(k, replaced(value[k], path[1:], new) if k == key else value[k]) for k in keys]
+    return dict(pairs) if isinstance(value, dict) else [v for _, v in pairs]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(path=st.lists(st.integers(0, 5), max_size=6), new=anything)
+def test_whatever_stands_in_a_document_it_is_read_or_refused(tmp_path, name, path, new):
+    folder = tmp_path / name
+    if not folder.exists():
+        picture(folder / "a.jpg", 3, 4)
+    document(folder / ("annotations/instances_a.json" if name == "coco" else "a.json"), replaced(WHOLE[name], path, new))
+    with suppress(DataError):
+        for item in open_reader(name)(folder, None).items:
+            assert item.load().ids.ndim == 2

@@ -135,6 +135,38 @@ def test_cvat(tmp_path, body, expected, place):
     assert list(collection.classes) == ["background", "cat", "dog"]
 
 
+def test_the_mask_of_the_documentation(tmp_path):
+    """A disc 13 pixels wide and 15 high, as docs.cvat.ai shows the format."""
+    runs = "3, 5, 7, 7, 5, 9, 3, 11, 2, 11, 2, 12, 1, 12, 1, 26, 1, 12, 1, 12, 2, 11, 3, 9, 5, 7, 7, 5, 3"
+    picture(tmp_path / "a.jpg", 15, 13)
+    text = cvat(f'<mask label="cat" rle="{runs}" left="0" top="0" width="13" height="15"/>')
+    (tmp_path / "annotations.xml").write_text(text.replace('width="4" height="3"', 'width="13" height="15"'))
+    (rows,) = load("cvat", tmp_path)[0].values()
+    assert ["".join(" #"[v] for v in row).rstrip() for row in rows] == [
+        "   #####",
+        "  #######",
+        " #########",
+        "###########",
+        "###########",
+        "############",
+        "############",
+        "#############",
+        "#############",
+        " ############",
+        " ############",
+        "  ###########",
+        "   #########",
+        "    #######",
+        "     #####",
+    ]
+
+
+def test_labels_without_an_area_are_no_classes(tmp_path):
+    text = cvat("").replace("<name>dog</name>", "<name>nose</name><type>points</type>")
+    (tmp_path / "annotations.xml").write_text(text)
+    assert list(open_reader("cvat")(tmp_path, None).classes) == ["background", "cat"]
+
+
 BOMB = (
     '<!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">'
     '<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;"><!ENTITY d "&c;&c;&c;&c;&c;&c;&c;&c;&c;&c;">]>'
@@ -147,6 +179,7 @@ BOMB = (
         (cvat("&d;", BOMB), "document type"),
         (cvat("", '<!DOCTYPE a SYSTEM "file:///etc/passwd">'), "document type"),
         ("<annotations><image", "not xml"),
+        ('<annotations><track id="0" label="car"/></annotations>', "tracks of a video"),
         ("", "is empty"),
         ("{}", "not xml"),
     ],

@@ -71,7 +71,7 @@ def test_shapes_that_cannot_be_drawn(draw, arguments, needle):
     assert caught.value.reason == "broken annotations"
 
 
-@pytest.mark.parametrize("size", [(0, 4), (-1, 4), (10**5, 10**5), (2.5, 4), ("4", 4), (None, None)])
+@pytest.mark.parametrize("size", [(0, 4), (-1, 4), (10**5, 10**5), (2.5, 4), ("4", 4), (True, 4), (None, None)])
 def test_sizes_that_are_none(size):
     with pytest.raises(ItemError, match="pixels"):
         shapes.canvas(*size)
