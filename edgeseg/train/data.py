@@ -38,8 +38,8 @@ def read_folder(folder: Path) -> list[Pair]:
     for part in (images, masks):
         if not part.is_dir():
             raise DataError(f"{folder} has no {part.name}/ folder; a data folder holds images/ and masks/ with the same stems")
-    truth = {path.stem: path for path in masks.iterdir() if path.suffix.lower() in PICTURES}
-    pictures = sorted(path for path in images.iterdir() if path.suffix.lower() in PICTURES)
+    truth = {path.stem: path for path in pictures_in(masks)}
+    pictures = pictures_in(images)
     if not pictures:
         raise DataError(f"{images} has no pictures ({', '.join(sorted(PICTURES))})")
     lonely = [path.name for path in pictures if path.stem not in truth]
@@ -47,6 +47,11 @@ def read_folder(folder: Path) -> list[Pair]:
         raise DataError(f"{len(lonely)} of {len(pictures)} pictures in {images} have no mask; the first is {lonely[0]}")
     sources = read_sources(folder)
     return [Pair(path, truth[path.stem], sources.get(path.name) or read_prefix(path.stem)) for path in pictures]
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Pictures of a folder by name, but hidden ones: a process that was killed leaves what it was writing as a hidden file."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and not path.name.startswith("."))
 
 
 def read_prefix(stem: str) -> str:

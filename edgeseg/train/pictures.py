@@ -57,7 +57,7 @@ def header_size(data: bytes) -> tuple[int, int] | None:
             height, width = _webp_size(data)
         else:
             return None
-    except (struct.error, IndexError, KeyError, ValueError):
+    except (struct.error, IndexError, KeyError, ValueError, OverflowError):
         return None
     return height, width
 

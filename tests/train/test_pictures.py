@@ -5,6 +5,8 @@ import struct
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgeseg.train.pictures import PictureError, header_size, read_bytes, read_frame, read_plane, read_size
 from tests.train.readers.published import palette_png, plane, png
@@ -55,6 +57,15 @@ def test_big_tiff():
     # II, 43, 8, 0, directory at 16: two entries of 20 bytes, width as SHORT and height as LONG
     head = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16)
     assert header_size(head + struct.pack("<QHHQQHHQQ", 2, 256, 3, 1, 5, 257, 4, 1, 3)) == (3, 5)
+
+
+MAGIC = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+\0\x08\0\0", b"RIFF\0\0\0\0WEBPVP8"]
+
+
+@given(st.sampled_from(MAGIC), st.binary(max_size=64))
+def test_whatever_follows_the_magic_number_there_is_a_size_or_none(magic, rest):
+    size = header_size(magic + rest)
+    assert size is None or (len(size) == 2 and min(size) >= 0)
 
 
 def bomb(width, height, colour_type=0):

@@ -5,6 +5,7 @@ import pytest
 
 from edgeseg.errors import DataError
 from edgeseg.train.survey import open_folder, survey, table
+from edgeseg.train.truth import read_truth
 from tests.train.readers.published import picture, plane
 
 X = 255
@@ -75,6 +76,13 @@ def add_id(folder):
 def add_class(folder):
     with (folder / "classes.csv").open("a") as file:
         file.write("2,train,\n")
+
+
+def test_hidden_files_are_no_pictures(labels):
+    picture(labels / "images" / ".walk2.part4711.jpg")  # as a killed process leaves it behind
+    found = survey(open_folder(labels))
+    assert (found.pictures, found.problems) == (2, {})
+    assert len(read_truth(labels, ["sky", "road"], None).pairs) == 2
 
 
 BROKEN = [

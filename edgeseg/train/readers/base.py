@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeseg.errors import DataError
-from edgeseg.train.data import PICTURES, Frame
+from edgeseg.train.data import Frame, pictures_in
 from edgeseg.train.pictures import PictureError, read_bytes
 
 IGNORE = 255
@@ -93,11 +93,6 @@ def first_folder(source: Path, choices: Iterable[str], what: str) -> Path:
         if (source / choice).is_dir():
             return source / choice
     raise DataError(f"{source} is not {what}: it has no folder {' or '.join(tried)}")
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """Pictures of a folder by name, not of those below it."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file())
 
 
 def by_stem(folder: Path) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from edgeseg.train.data import pictures_in
 from edgeseg.train.pictures import read_plane
 from edgeseg.train.readers.base import (
     IGNORE,
@@ -23,7 +24,6 @@ from edgeseg.train.readers.base import (
     Sample,
     inside,
     missing,
-    pictures_in,
     require,
 )
 from edgeseg.train.readers.coco import Record, draw, find_annotations, make_items, read_annotations

@@ -17,8 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgeseg.train.data import pictures_in
 from edgeseg.train.pictures import decode, read_bytes
-from edgeseg.train.readers.base import IGNORE, Collection, Item, Sample, first_folder, missing, pictures_in, require
+from edgeseg.train.readers.base import IGNORE, Collection, Item, Sample, first_folder, missing, require
 
 CLASSES = ("background", "road")
 

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from edgeseg.errors import DataError
+from edgeseg.train.data import pictures_in
 from edgeseg.train.pictures import read_plane
 from edgeseg.train.readers import matlab
-from edgeseg.train.readers.base import IGNORE, Collection, Item, ItemError, Sample, missing, pictures_in, require, safe_stem
+from edgeseg.train.readers.base import IGNORE, Collection, Item, ItemError, Sample, missing, require, safe_stem
 
 # seg37list of SUNRGBDtoolbox
 CLASSES = (

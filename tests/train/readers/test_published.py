@@ -2,11 +2,12 @@
 
 import gzip
 import struct
+import sys
 
 import numpy as np
 import pytest
 
-from edgeseg.errors import DataError
+from edgeseg.errors import DataError, MissingExtraError
 from edgeseg.train.readers import READERS, open_reader
 from edgeseg.train.readers.camvid import GROUPS
 from edgeseg.train.readers.cityscapes import TRAIN_IDS
@@ -304,6 +305,14 @@ def test_matlab_files_that_cannot_be_read(tmp_path):
         (folder / "0001.mat").write_bytes(data)
         with pytest.raises(DataError, match=r"no MATLAB file|no variable"):
             open_reader("ccp")(tmp_path, None).items[0].load()
+
+
+def test_matlab_files_without_scipy(tmp_path, monkeypatch):
+    picture(tmp_path / "photos" / "0001.jpg")
+    (tmp_path / "annotations" / "pixel-level").mkdir(parents=True)
+    monkeypatch.setitem(sys.modules, "scipy.io", None)  # what the import system takes for "not installed"
+    with pytest.raises(MissingExtraError, match=r"needs scipy.*edgeseg\[data\]"):
+        open_reader("ccp")(tmp_path, None)
 
 
 WRONG = [
