@@ -16,6 +16,7 @@ from typing import Any, Literal
 import click
 
 from edgeseg import __version__
+from edgeseg.data_cli import data as data_commands
 from edgeseg.errors import DataError, EdgesegError, MissingExtraError, ModelError, UsageError
 
 
@@ -92,6 +93,8 @@ path_type = click.Path(path_type=Path)
 def main() -> None:
     """Image segmentation on small devices: train, compress to int8, prove it, and blur backgrounds with it."""
 
+
+main.add_command(data_commands)
 
 # --- train ---------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ INTRODUCTION = """\
 # Commands
 
 What `edgeseg COMMAND --help` prints. This file is written by `scripts/make_docs.py`; edit the help texts in
-`edgeseg/cli.py` instead.
+`edgeseg/cli.py` and `edgeseg/data_cli.py` instead.
 """
 
 
@@ -25,7 +25,12 @@ def render() -> str:
     root = _context("edgeseg", main)
     parts = [INTRODUCTION, _block(root)]
     for name in sorted(main.commands):
-        parts += [f"## {name}\n", _block(_context(name, main.commands[name], root))]
+        command = main.commands[name]
+        context = _context(name, command, root)
+        parts += [f"## {name}\n", _block(context)]
+        if isinstance(command, click.Group):
+            for below in sorted(command.commands):
+                parts += [f"## {name} {below}\n", _block(_context(below, command.commands[below], context))]
     return "\n".join(parts)
 
 

@@ -35,7 +35,8 @@ ARROWS = {
     "calib": {"models"},
     "export": {"models", "calib", "compress.quantize", "compress.ranges", "runtime"},
     "report": {"models", "runtime"},
-    "cli": {"models", "compress", "train", "calib", "export", "report", "runtime"},
+    "cli": {"models", "compress", "train", "calib", "export", "report", "runtime", "data_cli"},
+    "data_cli": {"train", "errors"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -48,7 +49,7 @@ THIRD = {
     "runtime": {"numpy", "cv2", "av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam"},
     "models": TORCH,
     "compress": {*TORCH, "torchao", "torch_pruning", "cv2"},
-    "train": {*TORCH, "cv2"},
+    "train": {*TORCH, "cv2", "scipy"},
     "calib": {*TORCH, "torchao", "cv2", "matplotlib"},
     "export": {
         *TORCH,
@@ -57,6 +58,7 @@ THIRD = {
     },
     "report": {"torch", "numpy", "cv2", "onnxruntime"},
     "cli": {"click", "torch", "numpy", "cv2"},
+    "data_cli": {"click"},
 }
 # In these areas the packages that a device may lack are imported in the function that needs them, never at the top.
 LATE = {
@@ -70,6 +72,11 @@ LATE = {
     "train.distance": {"torch"},
     "train.stability": {"torch"},
     "train.weights": {"torch"},
+    "train.pictures": {"torch"},
+    "train.readers.matlab": {"scipy"},
+    "train.sheet": {"torch"},
+    "train.survey": {"torch"},
+    "train.import_data": {"torch"},
     "train.data": {"torch"},
     "train.truth": {"torch"},
     "train.evaluate": {"torch"},
@@ -145,7 +152,9 @@ def _arrow_allows(name, target):
 def late_face(source):
     """Imports of ours at the top of cli.py that would make `--help` slow."""
     ours = [target for target, _, top in imports(source) if top and target.startswith("edgeseg")]
-    return [t for t in ours if t not in ("edgeseg", "edgeseg.__version__") and not t.startswith("edgeseg.errors")]
+    # data_cli holds commands as cli does; train.readers is the list of their names
+    thin = ("edgeseg.errors", "edgeseg.data_cli", "edgeseg.train.readers.READERS")
+    return [t for t in ours if t not in ("edgeseg", "edgeseg.__version__", "edgeseg.train.readers") and not t.startswith(thin)]
 
 
 FORBIDDEN = [
@@ -227,7 +236,8 @@ def test_the_tree_is_seen():
 
 def test_the_face_of_the_program_is_thin():
     assert late_face("from edgeseg.runtime import session") == ["edgeseg.runtime", "edgeseg.runtime.session"]
-    assert late_face(modules()["cli"].read_text(encoding="utf-8")) == []
+    for name in ("cli", "data_cli"):
+        assert late_face(modules()[name].read_text(encoding="utf-8")) == []
 
 
 def test_package_list_is_the_tree():
@@ -267,6 +277,13 @@ STARTS = [
         "evaluation",
         "import edgeseg.report.steady, edgeseg.train.evaluate, edgeseg.train.truth, edgeseg.train.stability",
         ("torch",),
+    ),
+    (
+        "readers",
+        "import edgeseg.train.sheet, edgeseg.train.import_data\n"
+        "from edgeseg.train.readers import READERS, open_reader\n"
+        "[open_reader(name) for name in READERS]",
+        ("torch", "scipy", "click"),
     ),
     ("help", "import edgeseg.cli; edgeseg.cli.main(['--help'], standalone_mode=False)", HEAVY),
 ]

@@ -31,35 +31,46 @@ class Pair:
 def read_folder(folder: Path) -> list[Pair]:
     """All pairs of a data folder, sorted by name.
 
-    The source of a pair is its `source_repo` in an optional `manifest.csv` (column `file`), else the letters its stem
-    begins with. DataError for a folder without pairs, and for pictures without masks, which are counted and named.
+    The source of a pair is its `source_repo` or `source` in an optional `manifest.csv` (column `file`), else the letters its
+    stem begins with. DataError for a folder without pairs, and for pictures without masks, which are counted and named.
     """
     images, masks = folder / "images", folder / "masks"
     for part in (images, masks):
         if not part.is_dir():
             raise DataError(f"{folder} has no {part.name}/ folder; a data folder holds images/ and masks/ with the same stems")
-    truth = {path.stem: path for path in masks.iterdir() if path.suffix.lower() in PICTURES}
-    pictures = sorted(path for path in images.iterdir() if path.suffix.lower() in PICTURES)
+    truth = {path.stem: path for path in pictures_in(masks)}
+    pictures = pictures_in(images)
     if not pictures:
         raise DataError(f"{images} has no pictures ({', '.join(sorted(PICTURES))})")
     lonely = [path.name for path in pictures if path.stem not in truth]
     if lonely:
         raise DataError(f"{len(lonely)} of {len(pictures)} pictures in {images} have no mask; the first is {lonely[0]}")
-    sources = _manifest(folder)
-    return [Pair(path, truth[path.stem], sources.get(path.name) or _prefix(path.stem)) for path in pictures]
+    sources = read_sources(folder)
+    return [Pair(path, truth[path.stem], sources.get(path.name) or read_prefix(path.stem)) for path in pictures]
 
 
-def _prefix(stem: str) -> str:
+def pictures_in(folder: Path) -> list[Path]:
+    """Pictures of a folder by name, but hidden ones: a process that was killed leaves what it was writing as a hidden file."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and not path.name.startswith("."))
+
+
+def read_prefix(stem: str) -> str:
+    """The letters a stem begins with, or "unnamed"."""
     match = re.match(r"[A-Za-z]+(?:[_-][A-Za-z]+)*", stem)
     return match.group() if match else "unnamed"
 
 
-def _manifest(folder: Path) -> dict[str, str]:
+def read_sources(folder: Path) -> dict[str, str]:
+    """File name -> source from manifest.csv (column `source_repo`, else `source`); empty where there is no such file."""
     path = folder / "manifest.csv"
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
-        return {Path(row["file"]).name: row.get("source_repo", "") for row in csv.DictReader(file) if row.get("file")}
+        return {
+            Path(row["file"]).name: row.get("source_repo") or row.get("source") or ""
+            for row in csv.DictReader(file)
+            if row.get("file")
+        }
 
 
 def split(pairs: list[Pair], share: float = 0.1, gap: int = 3) -> tuple[list[Pair], list[Pair]]:

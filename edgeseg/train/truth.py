@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeseg.errors import DataError
-from edgeseg.train.data import PICTURES, Frame, read_folder
+from edgeseg.train.data import Frame, pictures_in, read_folder
 from edgeseg.train.metrics import IGNORE
 
 VOID = {"void", "unlabelled", "unlabeled", "ignore", "ignored"}
@@ -103,8 +103,8 @@ def named_classes(folder: Path) -> tuple[str, ...]:
 def _label_pairs(folder: Path) -> Iterator[tuple[Path, Path]]:
     if not (folder / "images").is_dir():
         raise DataError(f"{folder} has no images/ folder; a data folder holds images/ and labels/ with the same stems")
-    truth = {path.stem: path for path in (folder / "labels").iterdir() if path.suffix.lower() in PICTURES}
-    pictures = sorted(path for path in (folder / "images").iterdir() if path.suffix.lower() in PICTURES)
+    truth = {path.stem: path for path in pictures_in(folder / "labels")}
+    pictures = pictures_in(folder / "images")
     lonely = [path.name for path in pictures if path.stem not in truth]
     if lonely or not pictures:
         what = f"{len(lonely)} pictures without labels, the first is {lonely[0]}" if lonely else "no pictures"

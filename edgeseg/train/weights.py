@@ -14,6 +14,16 @@ Weighting = Literal["none", "enet", "median"]
 Shares = npt.NDArray[np.float64]  # (c,)
 
 
+def shares_of(pixels: npt.ArrayLike, holding: npt.ArrayLike | None = None) -> Shares:
+    """Share of each class, from pixels (c,): of all of them, or of `holding` (c,), the pixels of the pictures that hold it.
+
+    Zero where there is nothing to have a share of.
+    """
+    pixels = np.asarray(pixels, np.float64)
+    whole = np.asarray(pixels.sum() if holding is None else holding, np.float64)
+    return pixels / np.maximum(whole, 1)
+
+
 def enet_weights(shares: Shares) -> Shares:
     """1 / ln(1.02 + share of the pixels): 50 for a class of hardly any pixel, 1.4 for one of all (Paszke et al. 2016)."""
     weights: Shares = 1 / np.log(1.02 + np.asarray(shares, np.float64))
@@ -42,8 +52,8 @@ def class_weights(weighting: str, counts: Iterable[npt.NDArray[Any]]) -> tuple[f
         return ()
     pixels = np.stack([np.asarray(count, np.float64) for count in counts])  # (pictures, c)
     if weighting == "enet":
-        weights = enet_weights(pixels.sum(0) / max(pixels.sum(), 1))
+        weights = enet_weights(shares_of(pixels.sum(0)))
     else:
         holding = np.where(pixels > 0, pixels.sum(1, keepdims=True), 0).sum(0)
-        weights = median_frequency(pixels.sum(0) / np.maximum(holding, 1))
+        weights = median_frequency(shares_of(pixels.sum(0), holding))
     return tuple(round(float(w), 4) for w in weights)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import UsageError
-from edgeseg.train.weights import class_weights, enet_weights, median_frequency
+from edgeseg.train.weights import class_weights, enet_weights, median_frequency, shares_of
+
+
+def test_shares_by_hand() -> None:
+    assert shares_of([3, 1, 0]).tolist() == [0.75, 0.25, 0.0]
+    assert shares_of([0, 0]).tolist() == [0.0, 0.0]
+    # Two pictures of 100 pixels: road 80 + 60, car 20 in the first only, a class that never appears.
+    assert shares_of([140, 20, 0], [200, 100, 0]).tolist() == [0.7, 0.2, 0.0]
 
 
 def test_enet_by_hand() -> None:
