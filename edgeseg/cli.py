@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shlex
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from edgeseg import __version__
-from edgeseg.data_cli import data as data_commands
-from edgeseg.errors import DataError, EdgesegError, MissingExtraError, ModelError, UsageError
+from edgeseg.commands.data import data
+from edgeseg.commands.export import export
+from edgeseg.commands.terminal import Size, emit_json, json_option, path_type
+from edgeseg.commands.train import train
+from edgeseg.errors import DataError, EdgesegError, ModelError, UsageError
 
 
 class Program(click.Group):
@@ -37,207 +38,14 @@ class Program(click.Group):
             ctx.exit(1)
 
 
-class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
-    """HxW, as in 256x256: height first."""
-
-    name = "HxW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        height, x, width = str(value).lower().partition("x")
-        if not (x and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-            self.fail(f"{value!r} is not a size; write height x width, as in 256x256", param, ctx)
-        return int(height), int(width)
-
-
-def emit_json(value: object) -> None:
-    """One JSON document on stdout."""
-    import json
-
-    click.echo(json.dumps(value, indent=2))
-
-
-class Bar:
-    """A progress bar on stderr that appears when there is something to show, and goes when all is done.
-
-    Where stderr is no terminal click prints its label alone, once.
-    """
-
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.stack = ExitStack()
-        self.bar: Any = None
-
-    def show(self, what: str, share: float) -> None:
-        """`what` is being done, and `share` (0..1) of all."""
-        if self.bar is None:
-            bar = click.progressbar(length=1000, label=self.label, file=sys.stderr, item_show_func=lambda item: item)
-            self.bar = self.stack.enter_context(bar)
-        self.bar.update(int(1000 * share) - self.bar.pos, what)
-        if share >= 1:
-            self.close()
-
-    def close(self) -> None:
-        """Leave the terminal as it was, with the cursor shown."""
-        self.stack.close()
-        self.bar = None
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-path_type = click.Path(path_type=Path)
-
-
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="edgeseg")
 def main() -> None:
     """Image segmentation on small devices: train, compress to int8, prove it, and blur backgrounds with it."""
 
 
-main.add_command(data_commands)
-
-# --- train ---------------------------------------------------------------------------------------------------------
-
-
-@main.command()
-@click.argument("model")
-@click.option("--data", "data", type=path_type, multiple=True, required=True, help="Data folder (images/, masks/); repeatable.")
-@click.option("--validation", type=path_type, multiple=True, help="Data folder that only judges; needed with labels/.")
-@click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")
-@click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Argument of a new network, as in width=0.5.")
-@click.option("--initial", help="Model or checkpoint whose weights a new network of its kind begins with.")
-@click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
-@click.option("--framing", "framings", type=Size(), multiple=True, help="Train at these sizes in turn; repeatable.")
-@click.option("--full-size", is_flag=True, help="No smaller pictures first: for a network that is trained already.")
-@click.option("--qat", is_flag=True, help="Train a trained MODEL further with int8 imitated; export takes over its ranges.")
-@click.option("--teacher", metavar="MODEL", help="With --qat: imitate this one's answers. [default: MODEL in float]")
-@click.option(
-    "--distil/--no-distil", default=True, show_default=True, help="With --qat: imitate a teacher, or the truth alone."
-)
-@click.option("--epochs", type=click.IntRange(1), help="Length of the schedule. [default: 60; with --qat 10]")
-@click.option("--minutes", type=float, help="Shrink the schedule so that it ends by then.")
-@click.option("--batch", type=click.IntRange(1), help="[default: 32; with --qat 16]")
-@click.option("--rate", "learning_rate", type=float, help="Peak learning rate. [default: 0.004; with --qat 0.02 int8 steps]")
-@click.option(
-    "--loss", metavar="EXPR", default="", help="Sum of weighted losses. [default: ce(border) + 0.5*dice, or ce + 0.5*jaccard]"
-)
-@click.option(
-    "--class-weights",
-    "class_weighting",
-    type=click.Choice(["none", "enet", "median"]),
-    default="none",
-    show_default=True,
-    help="Of ce and focal, by the classes' share of the pixels.",
-)
-@click.option("--seed", default=0, show_default=True)
-@click.option("--resume", is_flag=True, help="Go on after the newest finished epoch.")
-@click.option("-o", "--out", type=path_type, help="Folder for checkpoint and log. [default: runs/MODEL]")
-@click.option("--json", "as_json", is_flag=True, help="Print the validation scores as JSON on stdout.")
-def train(
-    model: str,
-    data: tuple[Path, ...],
-    validation: tuple[Path, ...],
-    auxiliary: tuple[Path, ...],
-    backgrounds: Path | None,
-    settings: tuple[str, ...],
-    initial: str | None,
-    size: tuple[int, int] | None,
-    framings: tuple[tuple[int, int], ...],
-    full_size: bool,
-    qat: bool,
-    teacher: str | None,
-    distil: bool,
-    epochs: int | None,
-    minutes: float | None,
-    batch: int | None,
-    learning_rate: float | None,
-    loss: str,
-    class_weighting: str,
-    seed: int,
-    resume: bool,
-    out: Path | None,
-    as_json: bool,
-) -> None:
-    """Train MODEL (an architecture, a trained model or a checkpoint) on persons and their masks, or on labelled classes.
-
-    Of folders with masks/ a tenth of every source is held back for validation; folders with labels/ need one that is
-    held back (--validation). Writes last.safetensors, state.pt and log.csv.
-
-    EXPR adds losses with weights, as in "ce + 0.5*dice + 0.1*boundary" or "focal(gamma=2) + lovasz". There are ce (options:
-    border, unet), focal (gamma, alpha), dice, jaccard, tversky (fp, fn), focal_tversky (fp, fn, gamma), lovasz (per_image),
-    boundary and hausdorff (alpha).
-
-    \b
-    edgeseg train deeplabv3plus-mobilenetv2 --data person-train --auxiliary voc/train --backgrounds rooms
-    edgeseg train enet --set activation=relu --data camvid/train --validation camvid/val --size 360x480
-    edgeseg train runs/enet/last.safetensors --qat --data camvid/train --validation camvid/val -o runs/enet-qat
-    """
-    try:
-        from edgeseg.train.loop import Schedule
-        from edgeseg.train.run import Folders, parse_arguments, train_model
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "export", "training") from None
-    out = out or Path("runs") / (f"{Path(model).stem}-qat" if qat else Path(model).stem)
-    folders = Folders(data, validation, auxiliary, backgrounds)
-    command = shlex.join(["edgeseg", *sys.argv[1:]])
-
-    def tell(line: str) -> None:
-        click.echo(line, err=True)
-
-    if qat:
-        from edgeseg.export.quiet import quiet
-
-        with quiet():  # torchao's talk of what else could be installed
-            from edgeseg.compress.qat import Plan
-            from edgeseg.train.qat import train_for_int8
-        if settings or initial or framings or loss or class_weighting != "none":
-            raise UsageError("--set, --initial, --framing, --loss and --class-weights do not go with --qat: MODEL has its own")
-        plan = Plan(epochs=epochs or 10, minutes=minutes)
-        if learning_rate is not None:
-            plan = dataclasses.replace(plan, learning_rate=learning_rate)
-        if not distil:
-            plan = dataclasses.replace(plan, distil=0.0)
-        scores = train_for_int8(
-            model,
-            folders,
-            out,
-            plan,
-            teacher=teacher,
-            size=size,
-            batch=batch or 16,
-            seed=seed,
-            command=command,
-            resume=resume,
-            tell=tell,
-        )
-    elif teacher or not distil:
-        raise UsageError("--teacher and --no-distil belong to --qat; add it, or leave them out")
-    else:
-        schedule = Schedule(epochs=epochs or 60, minutes=minutes, batch=batch or 32, seed=seed, framings=framings)
-        if learning_rate is not None:
-            schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
-        if full_size:
-            schedule = dataclasses.replace(schedule, sizes=((0.0, 1.0),))
-        scores = train_model(
-            model,
-            folders,
-            out,
-            schedule,
-            arguments=parse_arguments(settings),
-            initial=initial,
-            size=size,
-            loss=loss,
-            class_weighting=class_weighting,
-            command=command,
-            resume=resume,
-            tell=tell,
-        )
-    if as_json:
-        emit_json(scores)
-    else:
-        click.echo(f"{out / 'last.safetensors'}: validation IoU {next(iter(scores.values()), float('nan')):.4f}")
-
+for command in (data, train, export):
+    main.add_command(command)
 
 # --- report --------------------------------------------------------------------------------------------------------
 
@@ -526,153 +334,6 @@ def doctor(as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("model", default="person")
-@click.option("--int8", "precision", flag_value="int8", help="Integer arithmetic, short for --precision int8.")
-@click.option("--precision", type=click.Choice(["float32", "float16", "int8"]), help="float32 if not given.")
-@click.option(
-    "--format", "formats", multiple=True, type=click.Choice(["tflite", "onnx"]), help="May be repeated; both if not given."
-)
-@click.option(
-    "--io",
-    type=click.Choice(["int8", "uint8", "float32"]),
-    default="int8",
-    show_default=True,
-    help="Image and logits of an int8 TFLite file.",
-)
-@click.option(
-    "--target",
-    type=click.Choice(["x86", "arm", "tensorrt"]),
-    default="x86",
-    show_default=True,
-    help="What an int8 ONNX file is for. TensorRT's has float ends.",
-)
-@click.option("--opset", type=int, default=18, show_default=True, help="Of ONNX files.")
-@click.option("--dynamic-batch", is_flag=True, help="ONNX files take any number of images at once.")
-@click.option("--size", type=Size(), help="Of the input; the size the model was trained for if not given.")
-@click.option("--calib", metavar="DIR", type=path_type, help="Pictures like your camera's, or a data folder.")
-@click.option("--output", "-o", metavar="DIR", default=".", type=path_type, help="The current folder if not given.")
-@click.option(
-    "--observer",
-    type=click.Choice(["auto", "minmax", "moving-average", "percentile", "mse", "entropy"]),
-    default="auto",
-    show_default=True,
-    help="How int8 ranges are found; auto tries all and keeps the one with the least error.",
-)
-@click.option("--no-corrections", is_flag=True, help="Try neither cross-layer equalisation nor bias correction.")
-@click.option("--no-cache", is_flag=True, help="Measure ranges anew, and do not keep them for the next time.")
-@click.option(
-    "--min-agreement",
-    type=click.FloatRange(0, 1),
-    default=0.98,
-    show_default=True,
-    help="Share of pixels that must keep their class, or nothing is written.",
-)
-@click.option(
-    "--max-miou-drop",
-    metavar="POINTS",
-    type=click.FloatRange(0, 100),
-    help="Points of mIoU (of 100) that may be lost, or nothing is written.",
-)
-@click.option(
-    "--keep-float",
-    metavar="LAYER",
-    multiple=True,
-    help="Leave the result of this layer in float; a name or a pattern as in 'decoder.*'; repeatable.",
-)
-@click.option("--sensitivity", metavar="DIR", type=path_type, help="Write what int8 costs, layer by layer, to DIR.")
-@click.option("--force", is_flag=True, help="Write the files whatever they lose.")
-@json_option
-@click.pass_context
-def export(
-    ctx: click.Context,
-    model: str,
-    precision: Any,
-    formats: tuple[Any, ...],
-    io: Any,
-    target: Any,
-    opset: int,
-    dynamic_batch: bool,
-    size: tuple[int, int] | None,
-    calib: Path | None,
-    output: Path,
-    observer: str,
-    no_corrections: bool,
-    no_cache: bool,
-    min_agreement: float,
-    max_miou_drop: float | None,
-    keep_float: tuple[str, ...],
-    sensitivity: Path | None,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Write MODEL as TFLite and ONNX files that are proven to agree with it.
-
-    MODEL is a name from `edgeseg models` or a checkpoint. Each file is run on pictures and compared with the network in
-    float, pixel by pixel. Where --min-agreement or --max-miou-drop is given and int8 misses it, the fewest layers with which
-    it is reached stay in float, and are named.
-
-    \b
-    edgeseg export --int8                                    the person model, both formats
-    edgeseg export runs/best.safetensors --int8 --calib my-pictures --format tflite
-    edgeseg export runs/best.safetensors --int8 --calib my-pictures --max-miou-drop 0.5 --sensitivity report
-    """
-    try:
-        import torch
-    except ImportError:
-        raise MissingExtraError("torch", "export", "exporting") from None
-    from edgeseg.calib import frames
-    from edgeseg.export.calibrated import CalibrationOptions
-    from edgeseg.export.choices import Choices
-    from edgeseg.export.files import FORMATS, Accuracy
-    from edgeseg.export.files import export as export_files
-    from edgeseg.export.quiet import quiet
-    from edgeseg.export.result import to_json, to_table
-    from edgeseg.models import MODELS
-    from edgeseg.models.checkpoint import load_model
-
-    def say(message: str) -> None:
-        click.echo(message, err=True)
-
-    choices = Choices(precision or "float32", io, target, opset, dynamic_batch)
-    stated = ctx.get_parameter_source("min_agreement") is not click.core.ParameterSource.DEFAULT
-    loaded = load_model(model)
-    if model in MODELS:
-        say(f"warning: {model} is an architecture with fresh weights; its answers mean nothing until it is trained")
-    pictures = frames.from_folder(calib) if calib is not None else frames.from_sample()
-    if pictures.note:
-        say(f"note: {pictures.note}")
-    cache = None
-    if choices.precision == "int8" and not no_cache:
-        with quiet():
-            from edgeseg.calib.cache import default_folder
-        cache = default_folder()
-    bar = Bar("calibrating")
-    calibration = CalibrationOptions(observer, not no_corrections, cache, bar.show)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on small networks more threads cost more than they bring
-    try:
-        written = export_files(
-            loaded,
-            pictures,
-            output,
-            formats=list(dict.fromkeys(formats)) or FORMATS,
-            choices=choices,
-            size=size,
-            calibration=calibration,
-            accuracy=Accuracy(min_agreement, max_miou_drop, keep_float, max_miou_drop is not None or stated, force),
-            sensitivity=sensitivity,
-            say=say,
-        )
-    finally:
-        bar.close()
-        torch.set_num_threads(threads)
-    if as_json:
-        emit_json(to_json(written))
-    else:
-        click.echo(to_table(written))
-
-
-@main.command()
 @click.argument("file", type=path_type)
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Set a field; may be repeated.")
 @json_option
@@ -683,7 +344,6 @@ def spec(file: Path, assignments: tuple[str, ...], as_json: bool) -> None:
     edgeseg spec model.tflite
     edgeseg spec theirs.onnx --set model=theirs --set classes=background,person --set person_class=1 --set output=logits
     """
-    import dataclasses
 
     from edgeseg.export.metadata import read
     from edgeseg.export.spec_edit import edit, parse

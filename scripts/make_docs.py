@@ -16,7 +16,7 @@ INTRODUCTION = """\
 # Commands
 
 What `edgeseg COMMAND --help` prints. This file is written by `scripts/make_docs.py`; edit the help texts in
-`edgeseg/cli.py` and `edgeseg/data_cli.py` instead.
+`edgeseg/cli.py` and `edgeseg/commands/` instead.
 """
 
 

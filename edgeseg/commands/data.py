@@ -7,19 +7,11 @@ from pathlib import Path
 
 import click
 
+from edgeseg.commands.terminal import emit_json, json_option, path_type
 from edgeseg.errors import DataError
 from edgeseg.train.readers import READERS
 
-path_type = click.Path(path_type=Path)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-
 FORMATS = "\n".join(f"{name:16}{what}" for name, what in READERS.items())
-
-
-def _emit_json(value: object) -> None:
-    import json
-
-    click.echo(json.dumps(value, indent=2))
 
 
 @click.group()
@@ -82,7 +74,7 @@ def import_(
             click.echo(f"skipped ({reason}): {message}", err=True)
     if as_json:
         result = {"out": str(out), "written": report.written, "already_there": report.already_there}
-        _emit_json({**result, "skipped": report.skipped, "left_out": dict(report.left_out.most_common())})
+        emit_json({**result, "skipped": report.skipped, "left_out": dict(report.left_out.most_common())})
     else:
         click.echo(f"{out}: {report.written} pairs written, {report.already_there} were there already")
         for reason, count in skipped.items():
@@ -120,7 +112,7 @@ def show(folder: Path, output: Path | None, count: int, seed: int, as_json: bool
     problems = {what: len(names) for what, names in found.problems.items()}
     if as_json:
         result = {"pictures": found.pictures, "truth": "masks" if opened.masks else "labels", "problems": problems}
-        _emit_json({**result, "sources": dict(found.sources.most_common()), "classes": [asdict(row) for row in rows]})
+        emit_json({**result, "sources": dict(found.sources.most_common()), "classes": [asdict(row) for row in rows]})
         return
     click.echo(f"{found.pictures} pictures with {'masks' if opened.masks else 'labels'}")
     for name, number in found.sources.most_common(20):
@@ -150,7 +142,7 @@ def check(folder: Path, as_json: bool) -> None:
     with click.progressbar(length=len(opened.pictures), label="reading", file=sys.stderr) as bar:
         found = survey(opened, lambda: bar.update(1))
     if as_json:
-        _emit_json({"pictures": found.pictures, "ok": not found.problems, "problems": found.problems})
+        emit_json({"pictures": found.pictures, "ok": not found.problems, "problems": found.problems})
     else:
         for what, names in found.problems.items():
             click.echo(f"{len(names)} {what}:")

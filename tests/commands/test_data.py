@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgeseg.cli import main
-from edgeseg.data_cli import data
+from edgeseg.commands.data import data
 from tests.train.readers.published import document, picture, plane
 
 

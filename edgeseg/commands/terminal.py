@@ -1,0 +1,61 @@
+"""What the commands share: how they take a size, print JSON, and show that long work goes on."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+    """HxW, as in 256x256: height first."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        height, x, width = str(value).lower().partition("x")
+        if not (x and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+            self.fail(f"{value!r} is not a size; write height x width, as in 256x256", param, ctx)
+        return int(height), int(width)
+
+
+def emit_json(value: object) -> None:
+    """One JSON document on stdout."""
+    import json
+
+    click.echo(json.dumps(value, indent=2))
+
+
+class Bar:
+    """A progress bar on stderr that appears when there is something to show, and goes when all is done.
+
+    Where stderr is no terminal click prints its label alone, once.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.stack = ExitStack()
+        self.bar: Any = None
+
+    def show(self, what: str, share: float) -> None:
+        """`what` is being done, and `share` (0..1) of all."""
+        if self.bar is None:
+            bar = click.progressbar(length=1000, label=self.label, file=sys.stderr, item_show_func=lambda item: item)
+            self.bar = self.stack.enter_context(bar)
+        self.bar.update(int(1000 * share) - self.bar.pos, what)
+        if share >= 1:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was, with the cursor shown."""
+        self.stack.close()
+        self.bar = None
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+path_type = click.Path(path_type=Path)

@@ -1,0 +1,153 @@
+"""`edgeseg train`."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from edgeseg.commands.terminal import Size, emit_json, path_type
+from edgeseg.errors import MissingExtraError, UsageError
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", "data", type=path_type, multiple=True, required=True, help="Data folder (images/, masks/); repeatable.")
+@click.option("--validation", type=path_type, multiple=True, help="Data folder that only judges; needed with labels/.")
+@click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")
+@click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Argument of a new network, as in width=0.5.")
+@click.option("--initial", help="Model or checkpoint whose weights a new network of its kind begins with.")
+@click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
+@click.option("--framing", "framings", type=Size(), multiple=True, help="Train at these sizes in turn; repeatable.")
+@click.option("--full-size", is_flag=True, help="No smaller pictures first: for a network that is trained already.")
+@click.option("--qat", is_flag=True, help="Train a trained MODEL further with int8 imitated; export takes over its ranges.")
+@click.option("--teacher", metavar="MODEL", help="With --qat: imitate this one's answers. [default: MODEL in float]")
+@click.option(
+    "--distil/--no-distil", default=True, show_default=True, help="With --qat: imitate a teacher, or the truth alone."
+)
+@click.option("--epochs", type=click.IntRange(1), help="Length of the schedule. [default: 60; with --qat 10]")
+@click.option("--minutes", type=float, help="Shrink the schedule so that it ends by then.")
+@click.option("--batch", type=click.IntRange(1), help="[default: 32; with --qat 16]")
+@click.option("--rate", "learning_rate", type=float, help="Peak learning rate. [default: 0.004; with --qat 0.02 int8 steps]")
+@click.option(
+    "--loss", metavar="EXPR", default="", help="Sum of weighted losses. [default: ce(border) + 0.5*dice, or ce + 0.5*jaccard]"
+)
+@click.option(
+    "--class-weights",
+    "class_weighting",
+    type=click.Choice(["none", "enet", "median"]),
+    default="none",
+    show_default=True,
+    help="Of ce and focal, by the classes' share of the pixels.",
+)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on after the newest finished epoch.")
+@click.option("-o", "--out", type=path_type, help="Folder for checkpoint and log. [default: runs/MODEL]")
+@click.option("--json", "as_json", is_flag=True, help="Print the validation scores as JSON on stdout.")
+def train(
+    model: str,
+    data: tuple[Path, ...],
+    validation: tuple[Path, ...],
+    auxiliary: tuple[Path, ...],
+    backgrounds: Path | None,
+    settings: tuple[str, ...],
+    initial: str | None,
+    size: tuple[int, int] | None,
+    framings: tuple[tuple[int, int], ...],
+    full_size: bool,
+    qat: bool,
+    teacher: str | None,
+    distil: bool,
+    epochs: int | None,
+    minutes: float | None,
+    batch: int | None,
+    learning_rate: float | None,
+    loss: str,
+    class_weighting: str,
+    seed: int,
+    resume: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Train MODEL (an architecture, a trained model or a checkpoint) on persons and their masks, or on labelled classes.
+
+    Of folders with masks/ a tenth of every source is held back for validation; folders with labels/ need one that is
+    held back (--validation). Writes last.safetensors, state.pt and log.csv.
+
+    EXPR adds losses with weights, as in "ce + 0.5*dice + 0.1*boundary" or "focal(gamma=2) + lovasz". There are ce (options:
+    border, unet), focal (gamma, alpha), dice, jaccard, tversky (fp, fn), focal_tversky (fp, fn, gamma), lovasz (per_image),
+    boundary and hausdorff (alpha).
+
+    \b
+    edgeseg train deeplabv3plus-mobilenetv2 --data person-train --auxiliary voc/train --backgrounds rooms
+    edgeseg train enet --set activation=relu --data camvid/train --validation camvid/val --size 360x480
+    edgeseg train runs/enet/last.safetensors --qat --data camvid/train --validation camvid/val -o runs/enet-qat
+    """
+    try:
+        from edgeseg.train.loop import Schedule
+        from edgeseg.train.run import Folders, parse_arguments, train_model
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "export", "training") from None
+    out = out or Path("runs") / (f"{Path(model).stem}-qat" if qat else Path(model).stem)
+    folders = Folders(data, validation, auxiliary, backgrounds)
+    command = shlex.join(["edgeseg", *sys.argv[1:]])
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    if qat:
+        from edgeseg.export.quiet import quiet
+
+        with quiet():  # torchao's talk of what else could be installed
+            from edgeseg.compress.qat import Plan
+            from edgeseg.train.qat import train_for_int8
+        if settings or initial or framings or loss or class_weighting != "none":
+            raise UsageError("--set, --initial, --framing, --loss and --class-weights do not go with --qat: MODEL has its own")
+        plan = Plan(epochs=epochs or 10, minutes=minutes)
+        if learning_rate is not None:
+            plan = dataclasses.replace(plan, learning_rate=learning_rate)
+        if not distil:
+            plan = dataclasses.replace(plan, distil=0.0)
+        scores = train_for_int8(
+            model,
+            folders,
+            out,
+            plan,
+            teacher=teacher,
+            size=size,
+            batch=batch or 16,
+            seed=seed,
+            command=command,
+            resume=resume,
+            tell=tell,
+        )
+    elif teacher or not distil:
+        raise UsageError("--teacher and --no-distil belong to --qat; add it, or leave them out")
+    else:
+        schedule = Schedule(epochs=epochs or 60, minutes=minutes, batch=batch or 32, seed=seed, framings=framings)
+        if learning_rate is not None:
+            schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
+        if full_size:
+            schedule = dataclasses.replace(schedule, sizes=((0.0, 1.0),))
+        scores = train_model(
+            model,
+            folders,
+            out,
+            schedule,
+            arguments=parse_arguments(settings),
+            initial=initial,
+            size=size,
+            loss=loss,
+            class_weighting=class_weighting,
+            command=command,
+            resume=resume,
+            tell=tell,
+        )
+    if as_json:
+        emit_json(scores)
+    else:
+        click.echo(f"{out / 'last.safetensors'}: validation IoU {next(iter(scores.values()), float('nan')):.4f}")
