@@ -7,12 +7,18 @@ from typing import Any
 
 import click
 
-from edgeseg.commands.terminal import Bar, Size, emit_json, json_option, path_type
-from edgeseg.errors import MissingExtraError
+from edgeseg.commands.terminal import Bar, Numbers, Size, emit_json, json_option, path_type
+from edgeseg.errors import MissingExtraError, UsageError
 
 
 @click.command()
 @click.argument("model", default="person")
+@click.option("--weights", metavar="FILE", type=path_type, help="Of a network of your own (MODEL is module:Class): state dict.")
+@click.option("--classes", metavar="A,B,..", help="Of a network of your own, in the order of its channels.")
+@click.option("--person", metavar="CLASS", help="Which of them is the person, if one is.")
+@click.option("--mean", type=Numbers(), default="0,0,0", show_default=True, help="Of RGB in 0..1, that it wants taken off.")
+@click.option("--std", type=Numbers(), default="1,1,1", show_default=True, help="Of RGB in 0..1, that it wants divided by.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Argument of its class, as in depth=18.")
 @click.option("--int8", "precision", flag_value="int8", help="Integer arithmetic, short for --precision int8.")
 @click.option("--precision", type=click.Choice(["float32", "float16", "int8"]), help="float32 if not given.")
 @click.option(
@@ -72,6 +78,12 @@ from edgeseg.errors import MissingExtraError
 def export(
     ctx: click.Context,
     model: str,
+    weights: Path | None,
+    classes: str | None,
+    person: str | None,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    settings: tuple[str, ...],
     precision: Any,
     formats: tuple[Any, ...],
     io: Any,
@@ -93,14 +105,15 @@ def export(
 ) -> None:
     """Write MODEL as TFLite and ONNX files that are proven to agree with it.
 
-    MODEL is a name from `edgeseg models` or a checkpoint. Each file is run on pictures and compared with the network in
-    float, pixel by pixel. Where --min-agreement or --max-miou-drop is given and int8 misses it, the fewest layers with which
-    it is reached stay in float, and are named.
+    MODEL is a name from `edgeseg models`, a checkpoint, or a network of your own as module:Class. Each file is run on pictures
+    and compared with the network in float, pixel by pixel. Where --min-agreement or --max-miou-drop is given and int8 misses
+    it, the fewest layers with which it is reached stay in float, and are named.
 
     \b
     edgeseg export --int8                                    the person model, both formats
     edgeseg export runs/best.safetensors --int8 --calib my-pictures --format tflite
     edgeseg export runs/best.safetensors --int8 --calib my-pictures --max-miou-drop 0.5 --sensitivity report
+    edgeseg export my_net:MyNet --weights best.pth --classes background,person --person person --int8 --calib my-pictures
     """
     try:
         import torch
@@ -114,14 +127,34 @@ def export(
     from edgeseg.export.quiet import quiet
     from edgeseg.export.result import to_json, to_table
     from edgeseg.models import MODELS
+    from edgeseg.models.arguments import parse_arguments
     from edgeseg.models.checkpoint import load_model
+    from edgeseg.models.foreign import is_foreign, load_foreign
 
     def say(message: str) -> None:
         click.echo(message, err=True)
 
     choices = Choices(precision or "float32", io, target, opset, dynamic_batch)
     stated = ctx.get_parameter_source("min_agreement") is not click.core.ParameterSource.DEFAULT
-    loaded = load_model(model)
+    if is_foreign(model):
+        if weights is None:
+            raise UsageError(f"{model} is a class without weights; name its state dict with --weights FILE")
+        loaded = load_foreign(
+            model,
+            weights,
+            classes=tuple(name.strip() for name in classes.split(",")) if classes else (),
+            person=person,
+            size=size or (256, 256),
+            mean=mean,
+            std=std,
+            arguments=parse_arguments(settings),
+        )
+    elif weights or classes or person or settings or any(mean) or any(s != 1 for s in std):
+        raise UsageError(
+            "--weights, --classes, --person, --mean, --std and --set belong to a network of your own (module:Class)"
+        )
+    else:
+        loaded = load_model(model)
     if model in MODELS:
         say(f"warning: {model} is an architecture with fresh weights; its answers mean nothing until it is trained")
     pictures = frames.from_folder(calib) if calib is not None else frames.from_sample()

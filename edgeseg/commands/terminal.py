@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +23,23 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer 
         if not (x and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
             self.fail(f"{value!r} is not a size; write height x width, as in 256x256", param, ctx)
         return int(height), int(width)
+
+
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """Three numbers, as in 0.485,0.456,0.406."""
+
+    name = "R,G,B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != 3 or not all(math.isfinite(n) for n in numbers):
+            self.fail(f"{value!r} is not three numbers; write one for red, green and blue, as in 0.5,0.5,0.5", param, ctx)
+        return numbers
 
 
 def emit_json(value: object) -> None:

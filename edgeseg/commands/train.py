@@ -88,8 +88,9 @@ def train(
     edgeseg train runs/enet/last.safetensors --qat --data camvid/train --validation camvid/val -o runs/enet-qat
     """
     try:
+        from edgeseg.models.arguments import parse_arguments
         from edgeseg.train.loop import Schedule
-        from edgeseg.train.run import Folders, parse_arguments, train_model
+        from edgeseg.train.run import Folders, train_model
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "training") from None
     out = out or Path("runs") / (f"{Path(model).stem}-qat" if qat else Path(model).stem)

@@ -215,17 +215,3 @@ def describe(pairs: Sequence[Pair]) -> str:
     for pair in pairs:
         counts[pair.source] = counts.get(pair.source, 0) + 1
     return ", ".join(f"{source} ({count})" for source, count in sorted(counts.items(), key=lambda item: -item[1]))
-
-
-def parse_arguments(settings: Sequence[str]) -> dict[str, Any]:
-    """("width=0.5", "rates=[3, 6]") -> {"width": 0.5, "rates": [3, 6]}; what is no JSON is a string."""
-    arguments: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.isidentifier():
-            raise UsageError(f"--set takes NAME=VALUE, got {setting!r}")
-        try:
-            arguments[key] = json.loads(text)
-        except ValueError:
-            arguments[key] = text
-    return arguments

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from edgeseg.errors import ModelError, UsageError
+from edgeseg.models.arguments import parse_arguments
 from edgeseg.models.checkpoint import ModelCard, load_model
 from edgeseg.train.loop import Average, Held, Schedule, iou, learning_rate, train, trainer_size, validate
-from edgeseg.train.run import Folders, parse_arguments, train_model
+from edgeseg.train.run import Folders, train_model
 from edgeseg.train.samples import Augmentation
 
 CARD = ModelCard("enet", {"activation": "relu"}, size=(32, 32), name="tiny")
