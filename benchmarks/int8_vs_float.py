@@ -1,7 +1,7 @@
 """What does int8 bring? Each int8 file against the float file of its own format, in one run, on one thread.
 
 python benchmarks/int8_vs_float.py                                the default model, exported for this
-python benchmarks/int8_vs_float.py enet-camvid                    another
+python benchmarks/int8_vs_float.py enet@360x480                   another model or architecture, at a size of its own
 python benchmarks/int8_vs_float.py a-float32.onnx a-int8.onnx     files that are there
 """
 
@@ -32,10 +32,12 @@ def main(models: tuple[str, ...], threads: int, min_seconds: float, as_json: boo
 
 
 def export(model: str, folder: Path) -> list[Path]:
-    """Float and int8 files of `model` in both formats."""
+    """Float and int8 files of `model`, perhaps name@HxW, in both formats."""
+    name, _, size = model.partition("@")
+    options = [*(["--size", size] if size else []), "--force"]  # speed does not depend on what the weights are good for
     for precision in ([], ["--int8"]):
-        command = [sys.executable, "-m", "edgeseg", "export", model, *precision, "--format", "tflite", "--format", "onnx"]
-        subprocess.run([*command, "-o", str(folder)], check=True, stdout=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "edgeseg", "export", name, *precision, *options, "-o", str(folder)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return sorted(path for path in folder.iterdir() if path.suffix in (".tflite", ".onnx"))
 
 

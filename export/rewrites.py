@@ -171,7 +171,8 @@ class SubpixelConv(nn.Module):
     Row o of a transposed convolution is the sum over k of x[i] * w[k] with o = s*i - p + k. Written for o = s*j + phase and
     i = j + d that is k = phase + p - s*d: each of the s phases is an ordinary convolution over a few offsets d, and
     the phases of both axes become channels. Kernel 2 stride 2 needs d = 0 only, a 1x1; kernel 3 (padding 1, output
-    padding 1) d in 0..1, a 2x2 padded right and below; kernel 4 (padding 1) d in -1..1, a 3x3.
+    padding 1) d in 0..1, kernel 4 (padding 1) d in -1..1, both a 3x3. A 2x2 would do for kernel 3, but only behind a padding
+    to the right and below, which costs a pass over the tensor and which litert-torch does not always lower.
 
     x (n, c_in, h, w) -> (n, c_out, s*h, s*w)
     """
@@ -180,8 +181,8 @@ class SubpixelConv(nn.Module):
         super().__init__()
         s = transposed.stride[0]
         c_in, c_out = transposed.in_channels, transposed.out_channels
-        offsets = [_offsets(k, s, p) for k, p in zip(transposed.kernel_size, _ints(transposed.padding), strict=True)]
-        (top, bottom), (left, right) = offsets
+        bottom, right = (_reach(k, s, p) for k, p in zip(transposed.kernel_size, _ints(transposed.padding), strict=True))
+        top, left = -bottom, -right
         height, width = bottom - top + 1, right - left + 1
         weight = torch.zeros(c_out, s, s, c_in, height, width)
         source = transposed.weight.detach()  # (c_in, c_out, k, k)
@@ -193,9 +194,7 @@ class SubpixelConv(nn.Module):
                         ky, kx = phase_y + p_y - s * dy, phase_x + p_x - s * dx
                         if 0 <= ky < transposed.kernel_size[0] and 0 <= kx < transposed.kernel_size[1]:
                             weight[:, phase_y, phase_x, :, dy - top, dx - left] = source[:, :, ky, kx].T
-        symmetric = -top == bottom and -left == right
-        self.pad: nn.Module = nn.Identity() if symmetric else nn.ZeroPad2d((-left, right, -top, bottom))
-        self.conv = nn.Conv2d(c_in, c_out * s * s, (height, width), padding=(bottom, right) if symmetric else 0)
+        self.conv = nn.Conv2d(c_in, c_out * s * s, (height, width), padding=(bottom, right))
         self.conv.weight.data = weight.reshape(c_out * s * s, c_in, height, width)
         bias = transposed.bias.detach() if transposed.bias is not None else torch.zeros(c_out)
         self.conv.bias = nn.Parameter(bias.repeat_interleave(s * s))
@@ -203,14 +202,14 @@ class SubpixelConv(nn.Module):
         self.shuffle = nn.PixelShuffle(s)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.shuffle(self.activation(self.conv(self.pad(x))))
+        out: Tensor = self.shuffle(self.activation(self.conv(x)))
         return out
 
 
-def _offsets(kernel: int, stride: int, padding: int) -> tuple[int, int]:
-    """Least and greatest d for which some phase has a tap k = phase + padding - stride * d in 0..kernel-1."""
+def _reach(kernel: int, stride: int, padding: int) -> int:
+    """Greatest |d| for which some phase has a tap k = phase + padding - stride * d in 0..kernel-1."""
     taps = [d for d in range(-kernel, kernel + 1) for phase in range(stride) if 0 <= phase + padding - stride * d < kernel]
-    return min(taps), max(taps)
+    return max(map(abs, taps))
 
 
 def _ints(padding: Any) -> tuple[int, int]:

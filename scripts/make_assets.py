@@ -77,8 +77,7 @@ def accuracy(model: str, pairs: list[Pair], scenes: Path | None) -> Scores:
         truth = read_truth(scenes, PERSON_CLASSES, 1)
         with_people = [pair for pair, (_, ids) in zip(truth.pairs, truth.load(), strict=True) if (ids == 1).any()]
         result = evaluate(predictor.predict, dataclasses.replace(truth, pairs=tuple(with_people)), predictor.person_class)
-        # VOC leaves a band along every outline unlabelled, so that there is no boundary to compare with.
-        rows["scenes"] = {"images": result["images"], "iou": result["iou"]["person"], "boundary_f": None}
+        rows["scenes"] = {"images": result["images"], "iou": result["iou"]["person"], "boundary_f": result["boundary_f"]}
     return rows
 
 

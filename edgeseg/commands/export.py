@@ -42,6 +42,9 @@ from edgeseg.errors import MissingExtraError, UsageError
 @click.option("--dynamic-batch", is_flag=True, help="ONNX files take any number of images at once.")
 @click.option("--size", type=Size(), help="Of the input; the size the model was trained for if not given.")
 @click.option("--calib", metavar="DIR", type=path_type, help="Pictures like your camera's, or a data folder.")
+@click.option(
+    "--calib-pictures", type=click.IntRange(1), default=64, show_default=True, help="How many of them ranges are measured on."
+)
 @click.option("--output", "-o", metavar="DIR", default=".", type=path_type, help="The current folder if not given.")
 @click.option(
     "--observer",
@@ -92,6 +95,7 @@ def export(
     dynamic_batch: bool,
     size: tuple[int, int] | None,
     calib: Path | None,
+    calib_pictures: int,
     output: Path,
     observer: str,
     no_corrections: bool,
@@ -157,7 +161,7 @@ def export(
         loaded = load_model(model)
     if model in MODELS:
         say(f"warning: {model} is an architecture with fresh weights; its answers mean nothing until it is trained")
-    pictures = frames.from_folder(calib) if calib is not None else frames.from_sample()
+    pictures = frames.from_folder(calib, calib_pictures) if calib is not None else frames.from_sample(calib_pictures)
     if pictures.note:
         say(f"note: {pictures.note}")
     cache = None

@@ -15,6 +15,7 @@ from torch import nn
 from edgeseg.calib.frames import Picture, Pictures, from_folder
 from edgeseg.cli import main
 from edgeseg.errors import EdgesegError, ExportError, OutputError, ShapeError
+from edgeseg.export.calibrated import CalibrationOptions
 from edgeseg.export.choices import FLOAT32, INT8
 from edgeseg.export.files import Accuracy, export
 from edgeseg.export.metadata import read
@@ -22,6 +23,7 @@ from edgeseg.models.checkpoint import Model, ModelCard, load_checkpoint, save_ch
 from edgeseg.runtime import open_session
 
 SIZE = (64, 64)
+QUICK = CalibrationOptions("mse", corrections=False)  # where calibration is not the subject
 CARDS = {
     "deeplab": ModelCard(
         "deeplabv3plus-mobilenetv2",

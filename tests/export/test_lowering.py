@@ -14,7 +14,7 @@ from edgeseg.export import onnx_float16, tflite_file, to_onnx
 from edgeseg.export.choices import Choices
 from edgeseg.export.files import Accuracy, export
 from edgeseg.runtime import open_session
-from tests.export.test_files import pictures, settled
+from tests.export.test_files import QUICK, pictures, settled
 
 CASES = {
     "tflite int8": ("tflite", Choices("int8")),
@@ -39,7 +39,8 @@ def written(tmp_path_factory):
     def write(name):
         format, choices = CASES[name]
         folder = tmp_path_factory.mktemp(name.replace(" ", "-"))
-        return export(settled("deeplab"), pictures(), folder, formats=[format], choices=choices, accuracy=Accuracy(0.9))[0]
+        options = {"formats": [format], "choices": choices, "calibration": QUICK, "accuracy": Accuracy(0.9)}
+        return export(settled("deeplab"), pictures(), folder, **options)[0]
 
     return write
 

@@ -20,7 +20,7 @@ from edgeseg.models import DeepLabV3Plus, ENet
 # (kernel, padding, output padding, stride) -> the kernel of the ordinary convolution, worked out by hand
 TRANSPOSED = {
     (2, 0, 0, 2): (1, 1),
-    (3, 1, 1, 2): (2, 2),
+    (3, 1, 1, 2): (3, 3),
     (4, 1, 0, 2): (3, 3),
     (5, 2, 1, 2): (3, 3),
     (3, 0, 0, 3): (1, 1),

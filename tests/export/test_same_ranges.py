@@ -9,16 +9,16 @@ from edgeseg.export import tflite_file
 from edgeseg.export.choices import INT8
 from edgeseg.export.files import Accuracy, export
 from edgeseg.runtime import open_session
-from tests.export.test_files import CARDS, pictures, settled
+from tests.export.test_files import CARDS, QUICK, pictures, settled
 
 
 @pytest.fixture(scope="module", params=CARDS)
 def pair(request, tmp_path_factory):
     """(TFLite file, ONNX file) of one network"""
     folder = tmp_path_factory.mktemp(request.param)
-    return [
-        file.path for file in export(settled(request.param), pictures(), folder, choices=INT8, accuracy=Accuracy(force=True))
-    ]
+    accuracy = Accuracy(force=True)
+    written = export(settled(request.param), pictures(), folder, choices=INT8, calibration=QUICK, accuracy=accuracy)
+    return [file.path for file in written]
 
 
 def tflite_ranges(path, names):
