@@ -23,7 +23,7 @@ from edgeseg.export.describe import describe
 from edgeseg.export.gate import MIN_AGREEMENT, Goal, judge
 from edgeseg.export.lowering import lower
 from edgeseg.export.metadata import with_spec
-from edgeseg.export.pairs import FLOAT, SIMULATED, Pair, by_network, by_session, compare_all
+from edgeseg.export.pairs import FLOAT, SIMULATED, Pair, by_network, by_session, compare_all, strayed
 from edgeseg.export.parity import Parity, compare
 from edgeseg.models.checkpoint import Model
 from edgeseg.runtime.session import open_session
@@ -145,6 +145,8 @@ def export(
                 )
             )
         pairs = tuple(compare_all(subjects, pictures.parity, size, max(2, len(model.card.classes))))
+    for warning in strayed(pairs):
+        say(f"warning: {warning}")
     return [dataclasses.replace(file, pairs=pairs) for file in done]
 
 

@@ -2,7 +2,7 @@
 
 16-bit activations were considered for these layers and are not used: ONNX Runtime has no 16-bit integer convolution on a
 processor (it computes such a pair of quantise operators in float, microsoft/onnxruntime#17015) and reads the type only
-from opset 21 on, and LiteRT's 16x8 kernels are the reference ones, which no XNNPACK delegate takes.
+from opset 21 on, and both formats are to carry the same ranges.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from edgeseg.runtime.session import Session
 
 Logits = npt.NDArray[np.float32]  # (h', w', c)
 FLOAT, SIMULATED = "float", "fake-quantised"
+CLOSE = 0.995  # share of pixels on which a file and its simulation agree, where the file rounds as it was told
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,19 @@ def compare_all(
             worst[a, b] = max(worst[a, b], float(np.abs(error).max()))
             tally.add(ids[a], ids[b], truth)
     return [_pair(a, b, tallies[a, b], worst[a, b]) for a, b in pairs]
+
+
+def strayed(pairs: Iterable[Pair]) -> list[str]:
+    """Warnings of files that round otherwise than their simulation: what a layer costs, or saves, is not to be believed there.
+
+    LiteRT rounds some of ENet's first layers although they were left in float.
+    """
+    return [
+        f"{pair.b} gives the class of its simulation on {pair.agreement:.2%} of the pixels only: its converter rounds "
+        "otherwise than it was told (layers in float, perhaps); judge it by its own line"
+        for pair in pairs
+        if pair.a == SIMULATED and not pair.agreement >= CLOSE
+    ]
 
 
 def by_session(session: Session) -> Callable[[Picture], Logits]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeseg.calib.frames import Picture
-from edgeseg.export.pairs import compare_all
+from edgeseg.export.pairs import Pair, compare_all, strayed
 
 
 def logits(*values):
@@ -28,3 +28,11 @@ def test_against_the_truth():
     picture = Picture("p", np.zeros((1, 2, 3), np.uint8), np.array([[1, 0]], np.uint8))
     [pair] = compare_all({"float": logits(1, 1), "onnx": logits(1, -1)}, [picture], (1, 2), 2)
     assert pair.miou_delta == pytest.approx(1 - (1 / 2 + 0) / 2)
+
+
+def test_a_file_that_rounds_otherwise_than_it_was_told_is_named():
+    told, other = (
+        Pair("fake-quantised", name, share, 0.0, 30.0, 0.1) for name, share in (("onnx", 0.9977), ("tflite", 0.9875))
+    )
+    [warning] = strayed([Pair("float", "tflite", 0.9, 0.0, 20.0, 1.0), told, other])
+    assert warning.startswith("tflite gives the class of its simulation on 98.75% of the pixels only")
