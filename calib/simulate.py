@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 from torchao.quantization.pt2e.observer import PerChannelMinMaxObserver
 
 from edgeseg.calib.observers import HistogramObserver
+from edgeseg.models.layer_names import layer_names
 
 Make = Callable[[str, nn.Module], nn.Module]
 
@@ -70,25 +71,15 @@ def ranges(prepared: fx.GraphModule) -> dict[str, HistogramObserver]:
 
 
 def tensors(prepared: fx.GraphModule) -> dict[str, str]:
-    """Name of each range -> the tensor that it belongs to, as its layer is called where it has one."""
+    """Name of each range -> the layer whose result it holds, named as everywhere (`edgeseg.models.layer_names`)."""
+    layers = layer_names(prepared.graph)
     names: dict[str, str] = {}
     for name in ranges(prepared):
-        node = next(n for n in prepared.graph.nodes if n.op == "call_module" and n.target == name)
-        names[name] = layer_of(node.args[0])
+        source = next(n for n in prepared.graph.nodes if n.op == "call_module" and n.target == name).args[0]
+        while source.op == "call_module":  # brought from one range to another
+            source = source.args[0]
+        names[name] = layers.get(source, source.name)
     return names
-
-
-def layer_of(node: fx.Node) -> str:
-    """The layer that computes `node`, as in "decoder.0.1": where its weights are, or its own name."""
-    probe = node
-    for _ in range(4):  # an activation and the observer before it
-        weights = [n for a in probe.all_input_nodes for n in (a, *a.all_input_nodes) if n.op == "get_attr"]
-        if weights:
-            return str(weights[0].target).rsplit(".", 1)[0]
-        if len(probe.all_input_nodes) != 1:
-            break
-        probe = probe.all_input_nodes[0]
-    return node.name
 
 
 def choose(prepared: fx.GraphModule, policy: str) -> None:

@@ -53,8 +53,8 @@ def test_classes_of_one_channel_and_of_several():
     assert classes(torch.tensor([[[[1.0, 5.0]], [[2.0, 3.0]]]])).tolist() == [[[1, 0]]]
 
 
-def test_score_by_hand():
-    """A 1x1 convolution that copies, with an output range of 0..255/510 in place of 0..1: what is above is cut in half."""
+def cut_in_half():
+    """(a graph that copies what it gets, with a range of 0..0.5; an image whose third channel alone is 1, the others 0)"""
     conv = nn.Conv2d(3, 3, 1, groups=3)
     conv.weight.data, conv.bias.data = torch.ones(3, 1, 1, 1), torch.zeros(3)
     graph = prepared(nn.Sequential(conv))
@@ -62,6 +62,12 @@ def test_score_by_hand():
     observer.chosen = (0.0, 0.5)
     image = torch.zeros(1, 3, 8, 8)
     image[:, 2] = 1.0
+    return graph, image
+
+
+def test_score_by_hand():
+    """A 1x1 convolution that copies, with an output range of 0..255/510 in place of 0..1: what is above is cut in half."""
+    graph, image = cut_in_half()
     # signal 64 * 1, noise 64 * 0.25; class 2 everywhere in both
     sqnr_db, agreement = score(graph, [image], [image])
     assert sqnr_db == pytest.approx(10 * torch.tensor(4.0).log10().item(), abs=1e-3)
@@ -192,13 +198,7 @@ def test_too_few_pictures(pictures, says):
 
 def test_clipped_share_by_hand():
     """A copying convolution with a range of 0..0.5: of three channels one is 1, that is a third of the values."""
-    conv = nn.Conv2d(3, 3, 1, groups=3)
-    conv.weight.data, conv.bias.data = torch.ones(3, 1, 1, 1), torch.zeros(3)
-    graph = prepared(nn.Sequential(conv))
-    (observer,) = ranges(graph).values()
-    observer.chosen = (0.0, 0.5)
-    image = torch.zeros(1, 3, 8, 8)
-    image[:, 2] = 1.0
+    graph, image = cut_in_half()
     found = suitability.clipped(graph, [image])
     assert (found.share, found.worst_share, found.worst) == (pytest.approx(1 / 3), pytest.approx(1 / 3), "0")
     (warning,) = suitability.of_clipping(found)

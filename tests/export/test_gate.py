@@ -70,8 +70,15 @@ def test_a_float_file_has_no_layers_to_blame():
         judge(parity(), "m.onnx", Goal(0.995), list)
 
 
-def test_layers_are_not_measured_for_nothing():
+def test_layers_are_measured_only_where_the_goal_is_missed():
+    asked = []
+
     def measured():
-        raise AssertionError
+        asked.append(1)
+        return []
 
     judge(parity(), "m.onnx", Goal(0.98), measured)
+    assert asked == []
+    with pytest.raises(ExportError):
+        judge(parity(), "m.onnx", Goal(0.995), measured)
+    assert asked == [1]
