@@ -1,4 +1,4 @@
-"""DeepLabv3+ (Chen et al. 2018, arXiv 1802.02611) on MobileNetV2.
+"""DeepLabv3+ (Chen et al. 2018, arXiv 1802.02611) on MobileNetV2 or EfficientNet-Lite0.
 
 ASPP with atrous separable branches and image pooling, and the decoder that joins low-level features at stride 4. One
 thing is written differently from the paper, with the same function class: the pooled branch is added after the
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgeseg.errors import UsageError
 from edgeseg.models.layers import SegmentationNetwork, conv_bn, separable
-from edgeseg.models.mobilenet import MobileNetV2
+from edgeseg.models.mobilenet import BACKBONES, InvertedResiduals
 
 RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}  # section 4 of DeepLabv3 for 8 and 16; halved again for 32
 
@@ -42,12 +42,13 @@ class ASPP(nn.Module):
 class DeepLabV3Plus(SegmentationNetwork):
     """image (n, 3, h, w) float32 -> logits (n, channels, h/4, w/4); h and w divisible by the backbone's output stride.
 
-    width            MobileNetV2's width multiplier
+    width            the backbone's width multiplier
     output_stride    8, 16 or 32: the backbone's, before the decoder
     aspp_channels    256 in the paper
     decoder_channels 256 in the paper
     low_channels     of the low-level features after their 1x1 convolution, 48 in the paper
     rates            of the atrous branches; the paper's for the output stride if not given
+    backbone         a key of BACKBONES
     """
 
     output_stride = 4
@@ -61,12 +62,15 @@ class DeepLabV3Plus(SegmentationNetwork):
         decoder_channels: int = 256,
         low_channels: int = 48,
         rates: tuple[int, ...] | None = None,
+        backbone: str = "mobilenetv2",
     ) -> None:
         super().__init__()
         if output_stride not in RATES:
             raise UsageError(f"output stride must be one of {', '.join(map(str, RATES))}; got {output_stride}")
+        if backbone not in BACKBONES:
+            raise UsageError(f"backbone must be one of {', '.join(BACKBONES)}; got {backbone!r}")
         self.size_divisor = output_stride
-        self.backbone = MobileNetV2(width, output_stride)
+        self.backbone = InvertedResiduals(BACKBONES[backbone], width, output_stride)
         self.aspp = ASPP(self.backbone.channels, aspp_channels, tuple(rates or RATES[output_stride]))
         self.enlargement = output_stride // 4
         self.low = conv_bn(self.backbone.low_level_channels, low_channels, activation=nn.ReLU())

@@ -6,6 +6,7 @@ given, so that a seed repeats a training.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -52,12 +53,31 @@ def view(
     return seen, seen_mask, np.asarray(seen_ids, np.uint8)
 
 
-def composite(frame: Frame, mask: Mask, background: Frame, size: tuple[int, int], rng: Generator) -> tuple[Frame, Mask]:
-    """The person of `frame` before another `background`, at a random scale and place.
+def composite(
+    people: Sequence[tuple[Frame, Mask]], background: Frame, size: tuple[int, int], rng: Generator
+) -> tuple[Frame, Mask]:
+    """`people`, each a frame with its mask, before another `background`, at random scales and places, the last in front.
 
     A person cut by the picture's lower border stays at the border. The person's light is moved towards the
     background's, and the edge of the cut-out is softened after taking off the rim in which the old room still shows.
     """
+    room = view(background, None, size, rng)[0]
+    if rng.random() < 0.3:  # a room out of focus
+        room = np.asarray(cv2.GaussianBlur(room, (0, 0), rng.uniform(1, 5)), np.uint8)
+    light = room.mean((0, 1))
+    everybody = np.zeros(size, np.uint8)
+    for frame, mask in people:
+        person, alpha = _place(frame, mask, size, rng)
+        gain = np.clip(light / np.maximum(person.mean((0, 1)), 1), 0.6, 1.6) ** rng.uniform(0, 0.7)
+        soft = cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3), np.uint8)), (0, 0), rng.uniform(0.5, 1.2)) / 255.0
+        soft = soft[..., None].astype(np.float32)
+        room = (np.clip(person * gain.astype(np.float32), 0, 255) * soft + room * (1 - soft)).astype(np.uint8)
+        everybody = np.maximum(everybody, alpha)
+    return room, everybody
+
+
+def _place(frame: Frame, mask: Mask, size: tuple[int, int], rng: Generator) -> tuple[Frame, Mask]:
+    """The person of `frame` at a random scale and place of a picture of `size`, and the mask there."""
     h, w = mask.shape
     scale = np.exp(rng.uniform(np.log(0.45), np.log(1.3))) * min(size[0] / h, size[1] / w)
     stretch = np.exp(rng.normal(0, 0.12))
@@ -66,17 +86,7 @@ def composite(frame: Frame, mask: Mask, background: Frame, size: tuple[int, int]
     x = rng.uniform(0.15, 0.85) * size[1]
     y = size[0] - sy * h / 2 + rng.uniform(0, 0.15) * size[0] if standing else rng.uniform(0.35, 0.65) * size[0]
     inverse = np.array([[1 / sx, 0, w / 2 - x / sx], [0, 1 / sy, h / 2 - y / sy]])
-    person = _warp(frame, inverse, size, cv2.BORDER_REPLICATE)
-    alpha = _warp(mask, inverse, size, cv2.BORDER_CONSTANT)
-    room = view(background, None, size, rng)[0]
-    if rng.random() < 0.3:  # a room out of focus
-        room = np.asarray(cv2.GaussianBlur(room, (0, 0), rng.uniform(1, 5)), np.uint8)
-    light = room.mean((0, 1)) / np.maximum(person.mean((0, 1)), 1)
-    gain = np.clip(light, 0.6, 1.6) ** rng.uniform(0, 0.7)
-    soft = cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3), np.uint8)), (0, 0), rng.uniform(0.5, 1.2)) / 255.0
-    soft = soft[..., None].astype(np.float32)
-    out = np.clip(person * gain.astype(np.float32), 0, 255) * soft + room * (1 - soft)
-    return out.astype(np.uint8), alpha
+    return _warp(frame, inverse, size, cv2.BORDER_REPLICATE), _warp(mask, inverse, size, cv2.BORDER_CONSTANT)
 
 
 def camera(frame: Frame, rng: Generator) -> Frame:

@@ -25,6 +25,7 @@ from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import ModelCard, load_model, save_checkpoint
 from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.train.data import Frame
+from edgeseg.train.depthwise import quicken
 from edgeseg.train.metrics import IGNORE, mean
 from edgeseg.train.samples import Augmentation, Pictures, Sample, Size, to_tensors
 from edgeseg.train.task import Task, cut, enlarge, paste
@@ -109,6 +110,7 @@ def train(
     network = task.build(card).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if initial:
         paste(load_model(initial).network.state_dict(), network)
+    quicken(network)
     average = Average(network, schedule.average)
     optimizer = torch.optim.AdamW(_groups(network, schedule.weight_decay), lr=schedule.learning_rate)
     first, elapsed = 0, 0.0

@@ -149,7 +149,9 @@ def person_material(folders: Folders, longest: int) -> Material:
         auxiliary = names
         person = names.index("person") if "person" in names else None
         labelled = read_truth(folder, names, None)
-        samples += from_labels(labelled, longest, person, leave_out=[pair.image.stem for pair in held])
+        scenes = from_labels(labelled, longest, person, leave_out=[pair.image.stem for pair in held])
+        samples += scenes
+        rooms += [scene.frame for scene in scenes if scene.mask is not None and not scene.mask.any()]
         note += f", {folder.name} labels ({len(labelled.pairs)})"
     judged = [_held(pair) for pair in held]
     for folder in folders.validation:

@@ -63,6 +63,7 @@ class Augmentation:
 
     webcam: bool = True
     composite: float = 0.4  # share of the pictures with a mask alone that get another background
+    company: float = 0.2  # share of those in which somebody of another picture stands behind
 
 
 class Pictures:
@@ -72,6 +73,7 @@ class Pictures:
         self.samples, self.backgrounds = list(samples), list(backgrounds)
         self.augmentation, self.seed = augmentation, seed
         self.epoch = 0
+        self._people = [i for i, s in enumerate(self.samples) if s.ids is None and s.mask is not None and s.mask.any()]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -85,7 +87,12 @@ class Pictures:
         matte: Mask | None
         if sample.ids is None and mask is not None and mask.any() and self.backgrounds and rng.random() < how.composite:
             background = self.backgrounds[rng.integers(len(self.backgrounds))]
-            frame, matte = composite(sample.frame, mask, background, size, rng)
+            people = [(sample.frame, mask)]
+            if rng.random() < how.company:
+                other = self.samples[self._people[rng.integers(len(self._people))]]
+                assert other.mask is not None
+                people.insert(0, (other.frame, other.mask))
+            frame, matte = composite(people, background, size, rng)
         else:
             frame, matte, ids = view(sample.frame, mask, size, rng, ids=sample.ids, calm=not how.webcam)
         image, known = to_tensors(camera(frame, rng), matte, ids)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgeseg.errors import ShapeError, UsageError
 from edgeseg.models import MODELS, DeepLabV3Plus, ENet, SegmentationNetwork
-from edgeseg.models.mobilenet import MobileNetV2, round_channels
+from edgeseg.models.mobilenet import BACKBONES, InvertedResiduals, round_channels
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "enet": ("enet", {"activation": "relu"}),
@@ -104,18 +104,18 @@ def test_enet_parameters_by_hand() -> None:
 
 def test_mobilenetv2_parameters_are_the_papers() -> None:
     """3.4 M with the classifier: 1.81 M here, 0.41 M its 320 -> 1280 layer, 1.28 M its 1280 -> 1000 layer."""
-    here = parameters(MobileNetV2(1.0, 32))
+    here = parameters(InvertedResiduals(BACKBONES["mobilenetv2"], 1.0, 32))
     assert here + (320 * 1280 + 2 * 1280) + (1280 * 1000 + 1000) == 3_504_872
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
 def test_output_stride_changes_sizes_and_not_weights(stride: int) -> None:
-    network = MobileNetV2(0.5, stride).eval()
+    network = InvertedResiduals(BACKBONES["mobilenetv2"], 0.5, stride).eval()
     with torch.no_grad():
         low, features = network(torch.rand(1, 3, 64, 128))
     assert low.shape == (1, round_channels(12), 16, 32)
     assert features.shape == (1, 160, 64 // stride, 128 // stride)
-    assert parameters(network) == parameters(MobileNetV2(0.5, 32))
+    assert parameters(network) == parameters(InvertedResiduals(BACKBONES["mobilenetv2"], 0.5, 32))
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_views_invent_no_class_ids(source: tuple[int, int], size: tuple[int, int
 def test_composites_show_the_new_room_and_nothing_of_the_old(seed: int) -> None:
     blue = np.zeros((50, 60, 3), np.uint8)
     blue[..., 0] = 200
-    frame, mask = composite(*person(60, 40), blue, (64, 64), np.random.default_rng(seed))
+    frame, mask = composite([person(60, 40)], blue, (64, 64), np.random.default_rng(seed))
     assert frame.shape == (64, 64, 3)
     assert (frame[mask == 0][:, 0] > 150).all()
     assert (frame[mask == 0][:, 1] < 60).all()  # the old room was green
