@@ -90,6 +90,8 @@ def train_model(
     else:
         card = dataclasses.replace(load_model(model).card, name=out.name, ranges={})
     card = dataclasses.replace(card, size=size or card.size, training=f"{command}; {platform.machine()} CPU")
+    if schedule.framings:
+        card = dataclasses.replace(card, framings=tuple(framing for framing in schedule.framings if framing != card.size))
     longest = round(max(max(size) for size in (*schedule.framings, card.size)) * 1.25)
     material = read_material(folders, longest)
     if fresh:
