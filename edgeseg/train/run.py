@@ -17,6 +17,7 @@ import numpy.typing as npt
 from edgeseg.errors import DataError, UsageError
 from edgeseg.models import MODELS
 from edgeseg.models.checkpoint import PERSON, ModelCard, load_model
+from edgeseg.models.distil import Teacher
 from edgeseg.train.data import PICTURES, Frame, Pair, load, read_folder, split
 from edgeseg.train.loop import Held, Schedule, train
 from edgeseg.train.losses import CLASS_LOSS, IGNORE, PERSON_LOSS, parse
@@ -66,6 +67,7 @@ def train_model(
     *,
     arguments: dict[str, Any] | None = None,
     initial: str | None = None,
+    teacher: Teacher | None = None,
     size: tuple[int, int] | None = None,
     loss: str = "",
     class_weighting: str = "none",
@@ -90,6 +92,9 @@ def train_model(
     else:
         card = dataclasses.replace(load_model(model).card, name=out.name, ranges={})
     card = dataclasses.replace(card, size=size or card.size, training=f"{command}; {platform.machine()} CPU")
+    if teacher:
+        how = f"weight {teacher.weight:g}, temperature {teacher.temperature:g}"
+        card = dataclasses.replace(card, training=f"{card.training}; distilled from {teacher.name} ({how})")
     longest = round(max(max(size) for size in (*schedule.framings, card.size)) * 1.25)
     material = read_material(folders, longest)
     if fresh:
@@ -98,6 +103,8 @@ def train_model(
         raise UsageError(
             f"{model} knows {', '.join(card.classes)}, the data {', '.join(material.classes)}; train an architecture"
         )
+    if teacher:
+        teacher.check(card.classes)
     if not material.person:
         schedule = dataclasses.replace(schedule, augmentation=SCENES)
     weights = class_weights(class_weighting, (count_pixels(sample, len(material.classes)) for sample in material.samples))
@@ -116,6 +123,7 @@ def train_model(
         schedule,
         auxiliary=material.auxiliary,
         initial=initial if fresh else model,
+        teacher=teacher,
         resume=resume,
         tell=tell,
     )
