@@ -20,12 +20,18 @@ from edgeseg.errors import MissingExtraError, UsageError
 @click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")
 @click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Argument of a new network, as in width=0.5.")
-@click.option("--initial", help="Model or checkpoint whose weights a new network of its kind begins with.")
+@click.option("--initial", help="Model or checkpoint, or ImageNet weights (.pth), to begin with.")
 @click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
 @click.option("--framing", "framings", type=Size(), multiple=True, help="Train at these sizes in turn; repeatable.")
 @click.option("--full-size", is_flag=True, help="No smaller pictures first: for a network that is trained already.")
 @click.option("--qat", is_flag=True, help="Train a trained MODEL further with int8 imitated; export takes over its ranges.")
-@click.option("--teacher", metavar="MODEL", help="With --qat: imitate this one's answers. [default: MODEL in float]")
+@click.option(
+    "--teacher", metavar="MODEL", help="Imitate this one's answers beside the truth. [default: none; with --qat MODEL in float]"
+)
+@click.option(
+    "--distil-weight", type=click.FloatRange(0, min_open=True), help="Of --teacher's answers. [default: 1; with --qat 10]"
+)
+@click.option("--temperature", type=click.FloatRange(0, min_open=True), help="That softens both's answers. [default: 2]")
 @click.option(
     "--distil/--no-distil", default=True, show_default=True, help="With --qat: imitate a teacher, or the truth alone."
 )
@@ -61,6 +67,8 @@ def train(
     full_size: bool,
     qat: bool,
     teacher: str | None,
+    distil_weight: float | None,
+    temperature: float | None,
     distil: bool,
     epochs: int | None,
     minutes: float | None,
@@ -89,6 +97,7 @@ def train(
     """
     try:
         from edgeseg.models.arguments import parse_arguments
+        from edgeseg.models.distil import load_teacher
         from edgeseg.train.loop import Schedule
         from edgeseg.train.run import Folders, train_model
     except ModuleNotFoundError as error:
@@ -111,8 +120,10 @@ def train(
         plan = Plan(epochs=epochs or 10, minutes=minutes)
         if learning_rate is not None:
             plan = dataclasses.replace(plan, learning_rate=learning_rate)
-        if not distil:
-            plan = dataclasses.replace(plan, distil=0.0)
+        if not distil and (teacher or distil_weight or temperature):
+            raise UsageError("--no-distil leaves --teacher, --distil-weight and --temperature without a purpose; leave it out")
+        plan = dataclasses.replace(plan, distil=(distil_weight or plan.distil) if distil else 0.0)
+        plan = dataclasses.replace(plan, temperature=temperature or plan.temperature)
         scores = train_for_int8(
             model,
             folders,
@@ -126,8 +137,10 @@ def train(
             resume=resume,
             tell=tell,
         )
-    elif teacher or not distil:
-        raise UsageError("--teacher and --no-distil belong to --qat; add it, or leave them out")
+    elif not distil:
+        raise UsageError("--no-distil belongs to --qat; add it, or leave it out")
+    elif not teacher and (distil_weight or temperature):
+        raise UsageError("--distil-weight and --temperature belong to --teacher or --qat; add one, or leave them out")
     else:
         schedule = Schedule(epochs=epochs or 60, minutes=minutes, batch=batch or 32, seed=seed, framings=framings)
         if learning_rate is not None:
@@ -141,6 +154,7 @@ def train(
             schedule,
             arguments=parse_arguments(settings),
             initial=initial,
+            teacher=load_teacher(teacher, distil_weight or 1.0, temperature or 2.0) if teacher else None,
             size=size,
             loss=loss,
             class_weighting=class_weighting,

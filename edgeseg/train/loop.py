@@ -22,14 +22,15 @@ import torch
 from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
-from edgeseg.models.checkpoint import ModelCard, load_model, save_checkpoint
+from edgeseg.models.checkpoint import ModelCard, save_checkpoint
+from edgeseg.models.distil import Teacher
 from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.spec import nearest_framing
 from edgeseg.train.data import Frame
 from edgeseg.train.depthwise import quicken
 from edgeseg.train.metrics import IGNORE, mean
 from edgeseg.train.samples import Augmentation, Pictures, Sample, Size, to_tensors
-from edgeseg.train.task import Task, cut, enlarge, paste
+from edgeseg.train.task import Task, begin, cut, enlarge
 from edgeseg.train.truth import ClassIds
 from edgeseg.whole import make_folder, write_whole, written_whole
 
@@ -92,6 +93,7 @@ def train(
     *,
     auxiliary: tuple[str, ...] = (),
     initial: str | Path | None = None,
+    teacher: Teacher | None = None,
     resume: bool = False,
     tell: Callable[[str], None] = print,
 ) -> dict[str, float]:
@@ -99,7 +101,8 @@ def train(
     "iou/<class>" of a network of several classes).
 
     auxiliary  classes that the ids of `samples` speak of, where they are not the network's own
-    initial    a model to begin from
+    initial    a model to begin from, or a file of ImageNet weights for the backbone
+    teacher    whose answers to the same batches are learned beside the truth
 
     out/last.safetensors   the averaged network after the newest epoch, a checkpoint like any other
     out/state.pt           all that `resume` needs
@@ -110,13 +113,13 @@ def train(
     task = Task(card.classes, auxiliary, card.loss, card.class_weights)
     network = task.build(card).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if initial:
-        paste(load_model(initial).network.state_dict(), network)
+        begin(network, initial)
     quicken(network)
     average = Average(network, schedule.average)
     optimizer = torch.optim.AdamW(_groups(network, schedule.weight_decay), lr=schedule.learning_rate)
     first, elapsed = 0, 0.0
     if resume:
-        first, elapsed = _restore(out, network, average, optimizer)
+        first, elapsed = _restore(out, network, average, optimizer, teacher)
         tell(f"resuming after epoch {first}")
     _prepare(out, fresh=first == 0)
 
@@ -135,9 +138,13 @@ def train(
             progress = _progress(epoch + step / per_epoch, time.monotonic() - started, schedule)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(progress, schedule)
+            image = image.to(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):
-                logits = network(image.to(memory_format=torch.channels_last))
-            loss = task.loss(logits.float(), truth)
+                logits = network(image)
+            logits = logits.float()
+            loss = task.loss(logits, truth)
+            if teacher:
+                loss = loss + teacher.loss(image, logits[:, : card.channels])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -151,7 +158,7 @@ def train(
             scores = validate(averaged, validation, card)
             save_checkpoint(out / "last.safetensors", averaged, dataclasses.replace(card, accuracy=_rounded(scores)))
         seconds = time.monotonic() - started
-        _save_state(out, network, average, optimizer, epoch + 1, seconds)
+        _save_state(out, network, average, optimizer, teacher, epoch + 1, seconds)
         row = [epoch + 1, round(seconds), f"{np.mean(losses):.4f}", f"{learning_rate(progress, schedule):.2e}"]
         with (out / "log.csv").open("a", newline="") as file:
             csv.writer(file).writerow([*row, f"{next(iter(scores.values()), math.nan):.4f}"])
@@ -249,17 +256,25 @@ def _prepare(out: Path, fresh: bool) -> None:
 
 
 def _save_state(
-    out: Path, network: nn.Module, average: Average, optimizer: torch.optim.Optimizer, epoch: int, seconds: float
+    out: Path,
+    network: nn.Module,
+    average: Average,
+    optimizer: torch.optim.Optimizer,
+    teacher: Teacher | None,
+    epoch: int,
+    seconds: float,
 ) -> None:
     state = {
         "epoch": epoch, "seconds": seconds, "network": network.state_dict(), "optimizer": optimizer.state_dict(),
-        "average": average.values, "steps": average.steps,
+        "average": average.values, "steps": average.steps, "teacher": _told_apart(teacher),
     }  # fmt: skip
     with written_whole(out / "state.pt") as part:
         torch.save(state, part)
 
 
-def _restore(out: Path, network: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+def _restore(
+    out: Path, network: nn.Module, average: Average, optimizer: torch.optim.Optimizer, teacher: Teacher | None
+) -> tuple[int, float]:
     path = out / "state.pt"
     if not path.is_file():
         raise ModelError(f"nothing to resume: {path} does not exist; leave out --resume to begin")
@@ -269,5 +284,11 @@ def _restore(out: Path, network: nn.Module, average: Average, optimizer: torch.o
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, KeyError, ValueError) as error:
         raise ModelError(f"{path} is not a state of this training ({str(error).splitlines()[0]})") from None
+    if state.get("teacher", "") != _told_apart(teacher):
+        raise ModelError(f"{path} belongs to a training with another teacher, or with none; give --teacher as at its beginning")
     average.values, average.steps = state["average"], state["steps"]
     return int(state["epoch"]), float(state["seconds"])
+
+
+def _told_apart(teacher: Teacher | None) -> str:
+    return f"{teacher.weights_sha256} {teacher.weight} {teacher.temperature}" if teacher else ""

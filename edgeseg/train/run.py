@@ -17,6 +17,8 @@ import numpy.typing as npt
 from edgeseg.errors import DataError, UsageError
 from edgeseg.models import MODELS
 from edgeseg.models.checkpoint import PERSON, ModelCard, load_model
+from edgeseg.models.distil import Teacher
+from edgeseg.models.imagenet import is_foreign
 from edgeseg.train.data import PICTURES, Frame, Pair, load, read_folder, split
 from edgeseg.train.loop import Held, Schedule, train
 from edgeseg.train.losses import CLASS_LOSS, IGNORE, PERSON_LOSS, parse
@@ -66,6 +68,7 @@ def train_model(
     *,
     arguments: dict[str, Any] | None = None,
     initial: str | None = None,
+    teacher: Teacher | None = None,
     size: tuple[int, int] | None = None,
     loss: str = "",
     class_weighting: str = "none",
@@ -82,16 +85,20 @@ def train_model(
         parse(loss)  # what is wrong with it is said before all pictures are read
     fresh = model in MODELS
     if fresh:
-        card = ModelCard(model, arguments or {}, name=out.name)
+        card = ModelCard(model, arguments or {}, name=out.name, training=history(initial))
     elif arguments:
         raise UsageError(f"--set describes a new network, but {model} is trained already; leave it out")
     elif initial:
         raise UsageError(f"--initial is for a new network, but {model} is trained already; leave it out")
     else:
         card = dataclasses.replace(load_model(model).card, name=out.name, ranges={})
-    card = dataclasses.replace(card, size=size or card.size, training=f"{command}; {platform.machine()} CPU")
+    told = "\n".join(filter(None, [card.training, f"{command}; {platform.machine()} CPU"]))
+    card = dataclasses.replace(card, size=size or card.size, training=told)
     if schedule.framings:
         card = dataclasses.replace(card, framings=tuple(framing for framing in schedule.framings if framing != card.size))
+    if teacher:
+        how = f"weight {teacher.weight:g}, temperature {teacher.temperature:g}"
+        card = dataclasses.replace(card, training=f"{card.training}; distilled from {teacher.name} ({how})")
     longest = round(max(max(size) for size in (*schedule.framings, card.size)) * 1.25)
     material = read_material(folders, longest)
     if fresh:
@@ -100,6 +107,8 @@ def train_model(
         raise UsageError(
             f"{model} knows {', '.join(card.classes)}, the data {', '.join(material.classes)}; train an architecture"
         )
+    if teacher:
+        teacher.check(card.classes)
     if not material.person:
         schedule = dataclasses.replace(schedule, augmentation=SCENES)
     weights = class_weights(class_weighting, (count_pixels(sample, len(material.classes)) for sample in material.samples))
@@ -118,11 +127,17 @@ def train_model(
         schedule,
         auxiliary=material.auxiliary,
         initial=initial if fresh else model,
+        teacher=teacher,
         resume=resume,
         tell=tell,
     )
     write_whole(out / "validation.json", json.dumps(material.held_names, indent=0).encode())
     return scores
+
+
+def history(initial: str | None) -> str:
+    """How the model that a new network begins from was trained itself, a line a step."""
+    return "" if initial is None or is_foreign(initial) else load_model(initial).card.training
 
 
 def read_material(folders: Folders, longest: int) -> Material:
