@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
-from edgeseg.models import MODELS, SegmentationNetwork
+from edgeseg.models import SegmentationNetwork
 from edgeseg.models.checkpoint import ModelCard, load_model
 from edgeseg.models.imagenet import is_foreign, load_lite0, read_lite0
 from edgeseg.models.mobilenet import InvertedResiduals
@@ -67,7 +67,7 @@ class Task:
 
     def build(self, card: ModelCard) -> SegmentationNetwork:
         """The network of `card`, with fresh weights and the auxiliary channels."""
-        return MODELS[card.architecture](self.channels, **card.arguments)
+        return card.build(self.channels)
 
     def loss(self, logits: Tensor, target: Target) -> Tensor:
         """Scalar. logits (n, channels, h', w') as the network gives them, enlarged here to the truth's (h, w).
