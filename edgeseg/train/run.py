@@ -95,7 +95,7 @@ def train_model(
     told = "\n".join(filter(None, [card.training, f"{command}; {platform.machine()} CPU"]))
     card = dataclasses.replace(card, size=size or card.size, training=told)
     if schedule.framings:
-        card = dataclasses.replace(card, framings=tuple(framing for framing in schedule.framings if framing != card.size))
+        card = dataclasses.replace(card, framings=_framings(schedule.framings, card.size))
     if teacher:
         how = f"weight {teacher.weight:g}, temperature {teacher.temperature:g}"
         card = dataclasses.replace(card, training=f"{card.training}; distilled from {teacher.name} ({how})")
@@ -133,6 +133,12 @@ def train_model(
     )
     write_whole(out / "validation.json", json.dumps(material.held_names, indent=0).encode())
     return scores
+
+
+def _framings(sizes: Sequence[tuple[int, int]], size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Those that stand beside `size` for frames of another shape; a much smaller one is for another export, not another shape."""
+    least = 0.8 * size[0] * size[1]
+    return tuple(dict.fromkeys(s for s in sizes if s != size and s[0] * s[1] >= least))
 
 
 def history(initial: str | None) -> str:
