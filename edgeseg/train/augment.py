@@ -86,7 +86,7 @@ def _place(frame: Frame, mask: Mask, size: tuple[int, int], rng: Generator) -> t
     sx, sy = scale * stretch * (1 if rng.random() < 0.5 else -1), scale / stretch
     standing = mask[-2:].max() > 127
     x = rng.uniform(0.15, 0.85) * size[1]
-    y = size[0] - sy * h / 2 + rng.uniform(0, 0.15) * size[0] if standing else rng.uniform(0.35, 0.65) * size[0]
+    y = size[0] - sy * h / 2 + rng.uniform(0, 0.15) * min(size[0], sy * h) if standing else rng.uniform(0.35, 0.65) * size[0]
     inverse = np.array([[1 / sx, 0, w / 2 - x / sx], [0, 1 / sy, h / 2 - y / sy]])
     return _warp(frame, inverse, size, cv2.BORDER_REPLICATE), _warp(mask, inverse, size, cv2.BORDER_CONSTANT)
 

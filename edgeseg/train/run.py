@@ -136,7 +136,7 @@ def train_model(
 
 
 def _framings(sizes: Sequence[tuple[int, int]], size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-    """Those that stand beside `size` for frames of another shape; a much smaller one is for another export, not another shape."""
+    """Those that stand beside `size` for frames of another shape; a much smaller one is for another export."""
     least = 0.8 * size[0] * size[1]
     return tuple(dict.fromkeys(s for s in sizes if s != size and s[0] * s[1] >= least))
 
