@@ -31,6 +31,7 @@ class ModelCard:
     classes: tuple[str, ...] = PERSON
     person_class: int | None = 1
     size: tuple[int, int] = (256, 256)  # (height, width) it was trained for
+    framings: tuple[tuple[int, int], ...] = ()  # other sizes that it was trained for, for frames of another shape
     name: str = ""
     accuracy: dict[str, float] = field(default_factory=dict)
     data: str = ""
@@ -125,6 +126,7 @@ def _card(path: Path, text: str) -> ModelCard:
         values = {k: v for k, v in values.items() if k in known}
         for key in ("classes", "size"):
             values[key] = tuple(values[key])
+        values["framings"] = tuple((height, width) for height, width in values.get("framings", ()))
         values["class_weights"] = tuple(values.get("class_weights", ()))
         if "rates" in values["arguments"]:
             values["arguments"]["rates"] = tuple(values["arguments"]["rates"])

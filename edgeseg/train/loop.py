@@ -25,6 +25,7 @@ from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import ModelCard, load_model, save_checkpoint
 from edgeseg.models.distil import Teacher
 from edgeseg.models.layers import SegmentationNetwork
+from edgeseg.spec import nearest_framing
 from edgeseg.train.data import Frame
 from edgeseg.train.depthwise import quicken
 from edgeseg.train.metrics import IGNORE, mean
@@ -204,14 +205,15 @@ class Held:
 
 @torch.no_grad()
 def validate(network: Callable[[Tensor], Tensor], held: Sequence[Held], card: ModelCard) -> dict[str, float]:
-    """IoU over all pixels; pictures are stretched to the card's size.
+    """IoU over all pixels; pictures are stretched to the size of the card that is nearest to their shape.
 
     Two classes: the IoU of the second, over all pictures and of each source. More: their mean, and of each class.
     """
     n = len(card.classes)
     counts: dict[str, Confusion] = {}
     for item in held:
-        small = np.asarray(cv2.resize(item.frame, card.size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        size = nearest_framing((card.size, *card.framings), item.truth.shape)
+        small = np.asarray(cv2.resize(item.frame, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
         logits = enlarge(network(to_tensors(small, None)[0][None]), item.truth.shape)[0]
         ids = ((logits[0] > 0) if n == 2 else logits.argmax(0)).numpy().astype(np.int64)
         known = item.truth != IGNORE

@@ -95,6 +95,8 @@ def train_model(
     if teacher:
         how = f"weight {teacher.weight:g}, temperature {teacher.temperature:g}"
         card = dataclasses.replace(card, training=f"{card.training}; distilled from {teacher.name} ({how})")
+    if schedule.framings:
+        card = dataclasses.replace(card, framings=tuple(framing for framing in schedule.framings if framing != card.size))
     longest = round(max(max(size) for size in (*schedule.framings, card.size)) * 1.25)
     material = read_material(folders, longest)
     if fresh:
