@@ -61,9 +61,7 @@ def test_unlabelled_pixels_are_learned_from_the_teacher(tmp_path: Path) -> None:
 
 def test_resume_wants_the_same_teacher(tmp_path: Path) -> None:
     taught(tmp_path, Certain())
-    with pytest.raises(
-        ModelError, match=r"with teacher 0123 weight 1 temperature 2, not 0123 weight 2 .*; give the"
-    ):
+    with pytest.raises(ModelError, match=r"with teacher 0123 weight 1 temperature 2, not 0123 weight 2 .*; give the"):
         taught(tmp_path, Certain(), weight=2.0, resume=True, epochs=2)
     with pytest.raises(ModelError, match=r"with teacher 0123 weight 1 temperature 2, not none; "):
         train(CARD, UNKNOWN, [], [], tmp_path, SCHEDULE, auxiliary=("sea",), resume=True, tell=lambda _: None)
