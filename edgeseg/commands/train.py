@@ -77,6 +77,7 @@ from edgeseg.errors import MissingExtraError, UsageError
     help="Of convolutions; a processor without bf16 arithmetic is faster in float32.",
 )
 @click.option("--resume", is_flag=True, help="Go on after the newest finished epoch, to the same result.")
+@click.option("--tensorboard", is_flag=True, help="Write an event file for TensorBoard beside curves.png.")
 @click.option("-o", "--out", type=path_type, help="Folder for checkpoint and log. [default: runs/MODEL]")
 @click.option("--json", "as_json", is_flag=True, help="Print the validation scores as JSON on stdout.")
 def train(
@@ -108,13 +109,15 @@ def train(
     device: str | None,
     precision: str,
     resume: bool,
+    tensorboard: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
     """Train MODEL (an architecture, a trained model or a checkpoint) on persons and their masks, or on labelled classes.
 
     Of folders with masks/ a tenth of every source is held back for validation; folders with labels/ need one that is
-    held back (--validation). Writes last.safetensors, state.pt and log.csv.
+    held back (--validation). Writes last.safetensors, state.pt, log.csv and
+    curves.png. Several processes, on one machine or with a graphics card each: torchrun --nproc-per-node 2 -m edgeseg train ...
 
     EXPR adds losses with weights, as in "ce + 0.5*dice + 0.1*boundary" or "focal(gamma=2) + lovasz". There are ce (options:
     border, unet), focal (gamma, alpha), dice, jaccard, tversky (fp, fn), focal_tversky (fp, fn, gamma), lovasz (per_image),
@@ -149,8 +152,8 @@ def train(
             raise UsageError("--qat trains in one process; start it without torchrun")
         if settings or initial or framings or loss or class_weighting != "none":
             raise UsageError("--set, --initial, --framing, --loss and --class-weights do not go with --qat: MODEL has its own")
-        if shares or device == "cuda" or accumulate > 1:
-            raise UsageError("--share, --accumulate and --device cuda do not go with --qat; leave them out")
+        if shares or device == "cuda" or accumulate > 1 or tensorboard:
+            raise UsageError("--share, --accumulate, --tensorboard and --device cuda do not go with --qat; leave them out")
         if not distil and (teacher or distil_weight or temperature):
             raise UsageError("--no-distil leaves --teacher, --distil-weight and --temperature without a purpose; leave it out")
         plan = Plan(epochs=epochs or 10, minutes=minutes)
@@ -207,6 +210,7 @@ def train(
                 shares=parse_shares(shares),
                 where=where,
                 resume=resume,
+                tensorboard=tensorboard,
                 tell=(lambda line: None) if silent else bar.say,
                 show=bar.show if sys.stderr.isatty() and not (silent or as_json) else lambda what, share: None,
             )

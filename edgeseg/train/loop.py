@@ -21,6 +21,7 @@ from edgeseg.errors import DataError, ModelError, UsageError
 from edgeseg.models.checkpoint import ModelCard, save_checkpoint
 from edgeseg.models.distil import Teacher
 from edgeseg.train.average import averaged_network
+from edgeseg.train.curves import Record
 from edgeseg.train.data import Frame
 from edgeseg.train.device import autocast, loaders
 from edgeseg.train.distributed import Processes
@@ -54,6 +55,7 @@ def train(
     resume: bool = False,
     tell: Callable[[str], None] = print,
     show: Callable[[str, float], None] = lambda what, share: None,
+    records: Sequence[Record] = (),
 ) -> dict[str, float]:
     """Train what `card` describes; gives the newest validation scores, see `validate`.
 
@@ -63,6 +65,7 @@ def train(
     shares     how often the pictures of a source are drawn in an epoch, where it is not once
     where      this process among those that train together; only the first one talks and writes
     tell       gets a line an epoch;  show  after each step what is being done, and the share of all that is done
+    records    get all rows of the log after each epoch
 
     out/last.safetensors   the averaged network when it was judged last, a checkpoint like any other
     out/state.pt           all that `resume` needs
@@ -125,6 +128,8 @@ def train(
             save_state(state, learner, rows, settings, rows[-1].seconds)
             write_log(out / "log.csv", rows)
             tell(_line(rows[-1], schedule.left(progress, now)))
+            for record in records:
+                record(rows, progress >= 1)
     return last_scores(rows)
 
 

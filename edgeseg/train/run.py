@@ -13,6 +13,7 @@ from edgeseg.models import MODELS
 from edgeseg.models.checkpoint import ModelCard, load_model
 from edgeseg.models.distil import Teacher
 from edgeseg.models.imagenet import is_foreign
+from edgeseg.train.curves import curves, events
 from edgeseg.train.device import describe
 from edgeseg.train.distributed import Processes
 from edgeseg.train.loop import train
@@ -42,6 +43,7 @@ def train_model(
     shares: Mapping[str, float] | None = None,
     where: Processes | None = None,
     resume: bool = False,
+    tensorboard: bool = False,
     tell: Callable[[str], None] = print,
     show: Callable[[str, float], None] = lambda what, share: None,
 ) -> dict[str, float]:
@@ -49,10 +51,12 @@ def train_model(
 
     loss             an expression (`losses.parse`); "" is the default for the classes
     class_weighting  "none", "enet" or "median": of the pixels of the training pictures
+    tensorboard      write an event file beside the curves
     """
     if loss:
         parse(loss)  # what is wrong with it is said before all pictures are read
     where = where or Processes()
+    records = [events(out)] if tensorboard and where.first else []
     fresh = model in MODELS
     if fresh:
         card = ModelCard(model, arguments or {}, name=out.name, training=history(initial))
@@ -106,6 +110,7 @@ def train_model(
         resume=resume,
         tell=tell,
         show=show,
+        records=[*records, curves(out / "curves.png", tell)] if where.first else [],
     )
     if where.first:
         write_whole(out / "validation.json", json.dumps(material.held_names, indent=0).encode())
