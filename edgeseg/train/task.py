@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from edgeseg.errors import ModelError
 from edgeseg.models import MODELS, SegmentationNetwork
 from edgeseg.models.checkpoint import ModelCard
+from edgeseg.models.rewrites import rewrite
 from edgeseg.train.losses import CLASS_LOSS, PERSON_LOSS, Expression, parse
 from edgeseg.train.metrics import IGNORE
 
@@ -64,7 +65,9 @@ class Task:
 
     def build(self, card: ModelCard) -> SegmentationNetwork:
         """The network of `card`, with fresh weights and the auxiliary channels."""
-        return MODELS[card.architecture](self.channels, **card.arguments)
+        network = MODELS[card.architecture](self.channels, **card.arguments)
+        rewrite(network, card.rewrites)
+        return network
 
     def loss(self, logits: Tensor, target: Target) -> Tensor:
         """Scalar. logits (n, channels, h', w') as the network gives them, enlarged here to the truth's (h, w).
