@@ -148,9 +148,23 @@ def _packed(model: Any, size: int) -> bytes:
     return bytes(builder.Output())
 
 
+def layer_scope(layer: str) -> tuple[str, str]:
+    """(path, class) that litert-torch writes into tensors' names such that `short_name` finds `layer` again.
+
+    It keeps what follows the last dot of a path and puts the class before it.
+    """
+    return layer.replace(".", "|"), "edgeseg.Layer"
+
+
 def short_name(name: bytes) -> bytes:
-    """`pkg.Outer/pkg.Inner_block/torch.nn.Conv2d_0;` -> `block/0`: the path of attributes, without classes."""
+    """The layer that `layer_scope` was given, else the path of attributes without classes.
+
+    `edgeseg/edgeseg.Layer_stage1|0|conv;3` -> `stage1.0.conv`
+    `pkg.Outer/pkg.Inner_block/torch.nn.Conv2d_0;` -> `block/0`
+    """
     parts = name.split(b";")[0].split(b"/")
+    if parts[-1].startswith(b"edgeseg.Layer_"):
+        return parts[-1].removeprefix(b"edgeseg.Layer_").replace(b"|", b".")
     attributes = [match[1] for part in parts if (match := re.fullmatch(rb"[\w.<>]*\.[A-Za-z0-9<>]+_(\w+)", part))]
     return b"/".join(attributes) if attributes else parts[-1][-24:]
 
