@@ -22,7 +22,7 @@ from torch.fx import traceback
 
 from edgeseg.export import tflite_file
 from edgeseg.export.graphs import DEQUANTISE, QUANTISE, QUANTISING, attribute, copied, drop_guards, fold_constants, select
-from edgeseg.models.layer_names import layer_names
+from edgeseg.models.layer_names import layer_names, module_of
 
 aten = torch.ops.aten
 
@@ -96,6 +96,7 @@ def note_layers(graph: fx.GraphModule) -> None:
         if node.target in QUANTISING and node.args[0] in names:
             names[node] = names[node.args[0]]
         if node in names:
+            node.meta["module"] = module_of(node)[0]  # for `blame`
             node.meta["nn_module_stack"] = {"": ("", "edgeseg"), "layer": tflite_file.layer_scope(names[node])}
 
 
