@@ -17,9 +17,9 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgeseg.errors import ExportError
+from edgeseg.runtime.tflite_schema import operator_name, parse
 
 BUFFER_ALIGNMENT = 16  # `force_align` of Buffer.data in the schema; interpreters map weights in place
-OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 INTEGER_TYPES = {schema.TensorType.INT8, schema.TensorType.UINT8}
 CAST_VERSION = 2  # of QUANTIZE from integers, and of DEQUANTIZE from float16
 CAST_TYPES = {"QUANTIZE", "DEQUANTIZE"}
@@ -43,11 +43,6 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
         self.head -= x.size
         self.Bytes[self.head : self.head + x.size] = x.tobytes()
         return int(self.EndVector())
-
-
-def parse(data: bytes) -> Any:
-    """The model as the object tree of the TFLite schema."""
-    return schema.ModelT.InitFromPackedBuf(data, 0)
 
 
 def pack(data: bytes) -> bytes:
@@ -175,7 +170,7 @@ def count_ops(data: bytes) -> dict[str, int]:
     counts: Counter[str] = Counter(int8=0, float=0, transpose=0, quantize=0)
     for graph in model.subgraphs:
         for operator in graph.operators:
-            name = OPERATORS[model.operatorCodes[operator.opcodeIndex].builtinCode]
+            name = operator_name(model, operator)
             first = graph.tensors[operator.inputs[0]].type
             kind = "int8" if first in INTEGER_TYPES else "float"
             counts["quantize" if name in CAST_TYPES else "transpose" if name == "TRANSPOSE" else kind] += 1
