@@ -138,7 +138,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Of the memory that `tensor` lies in; views share it."""
         storage = tensor.untyped_storage()
         self._kept.append(storage)
-        return self._folded.get(storage._cdata, storage._cdata)
+        place = int(storage._cdata)
+        return self._folded.get(place, place)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         packet = func._overloadpacket
@@ -187,9 +188,10 @@ def _layers(network: nn.Module, watch: _Watch) -> Iterator[LayerCost]:
     for name, module in network.named_modules():
         path = f"{watch.root}.{name}" if name else watch.root
         params = sum(p.numel() for p in module.parameters(recurse=False))
-        moved = watch.moved.get(path, [0, 0, 0])
-        if params or watch.macs[path] or any(moved):
-            yield LayerCost(name or watch.root, type(module).__name__, params, watch.macs[path], *moved, "float32")
+        weights, read, written = watch.moved.get(path, [0, 0, 0])
+        if params or watch.macs[path] or read or written:
+            kind = type(module).__name__
+            yield LayerCost(name or watch.root, kind, params, watch.macs[path], weights, read, written, "float32")
 
 
 def _flops(formula: Formula) -> Formula:

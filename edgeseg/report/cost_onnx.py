@@ -91,7 +91,9 @@ class _Counter:
                 self.readers.setdefault(name, []).append(node)
 
     def cost(self) -> Cost:
-        layers, steps, uncounted = [], [], Counter[str]()
+        layers: list[LayerCost] = []
+        steps: list[Step] = []
+        uncounted = Counter[str]()
         alias: dict[str, str] = {}  # value -> the one that is stored for it
         hungriest = 0
         for index, node in enumerate(self.graph.node):
