@@ -121,7 +121,8 @@ class _Counter:
             elements = sum(map(self._elements, parameters))
             operands = "int8" if reads and self.types.get(reads[0], "") in INTEGERS else "float32"
             moved = [sum(map(self._bytes, group)) for group in (parameters, {*reads}, made)]
-            layers.append(LayerCost(name, kind, elements, macs or 0, moved[0], moved[1], moved[2], operands))
+            others = tuple(dict.fromkeys(n for o in node.output for n in self._chain(o)))
+            layers.append(LayerCost(name, kind, elements, macs or 0, moved[0], moved[1], moved[2], operands, others))
             steps.append(Step(name, tuple(reads), tuple(made)))
             hungriest = max(hungriest, sum(map(self._elements, {*reads, *made})))
         keys = {key for step in steps for key in (*step.reads, *step.writes)}
@@ -143,11 +144,16 @@ class _Counter:
 
     def _stored(self, name: str) -> str:
         """The value that an operator really writes when it gives `name`: what is behind activations and a QuantizeLinear."""
+        return self._chain(name)[-1]
+
+    def _chain(self, name: str) -> list[str]:
+        """`name` and what becomes of it in the nodes that are fused into its operator."""
+        chain = [name]
         while True:
-            readers = self.readers.get(name, [])
-            if len(readers) != 1 or readers[0].op_type not in FOLDED | {QUANTISE} or readers[0].input[0] != name:
-                return name
-            name = readers[0].output[0]
+            readers = self.readers.get(chain[-1], [])
+            if len(readers) != 1 or readers[0].op_type not in FOLDED | {QUANTISE} or readers[0].input[0] != chain[-1]:
+                return chain
+            chain.append(readers[0].output[0])
 
     def _macs(self, node: Any, given: list[str]) -> int | None:
         """None where there is no formula, or where a shape that it needs is unknown."""

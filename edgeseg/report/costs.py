@@ -31,6 +31,7 @@ class LayerCost:
     read_bytes: int = 0  # of activations
     written_bytes: int = 0
     operands: str = ""  # "int8" or "float32": what it multiplies
+    aliases: tuple[str, ...] = ()  # other names by which a runtime may know it
 
     @property
     def moved_bytes(self) -> int:
