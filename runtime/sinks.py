@@ -59,7 +59,8 @@ def open_sink(output: str | Path | None, source: Source) -> Sink:
     if source.path is not None and path.exists() and path.samefile(source.path):
         raise UsageError(f"output {path} is the input itself; choose another name")
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        return VideoSink(path, source.size_hw, source.fps or 1.0, sound_of=None if source.still else source.path)
+        live = source.frames is None
+        return VideoSink(path, source.size_hw, source.fps or 1.0, None if source.still else source.path, live)
     if path.suffix.lower() in PICTURE_SUFFIXES:
         if not source.still:
             raise UsageError(f"the input is a video, so the output {path} must be one too: .mp4, .mkv or .mov")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import CaptureError, EdgesegError, MissingExtraError, OutputError, UsageError
-from edgeseg.runtime import Pictures, Shot, SyntheticCamera, VideoFile, VideoSink, open_sink, open_source
+from edgeseg.runtime import Pictures, Shot, SyntheticCamera, VideoSink, open_sink, open_source
 from edgeseg.runtime.picture import write_picture
 from edgeseg.runtime.sinks import PictureFile, PictureFolder, VirtualCamera
 from edgeseg.runtime.video_sink import to_i420
@@ -77,35 +76,6 @@ def test_frame_times_that_do_not_rise_are_mended(tmp_path: Path) -> None:
     assert len(times) == 5
     assert times == sorted(set(times))
     assert times[-1] == pytest.approx(0.2, abs=1e-3)
-
-
-def test_the_sound_is_copied_and_stays_in_place(tmp_path: Path) -> None:
-    talk = tmp_path / "talk.mp4"
-    with av.open(str(talk), "w") as file:
-        video = file.add_stream("libx264", rate=10)
-        video.width = video.height = 32
-        video.pix_fmt = "yuv420p"
-        sound = file.add_stream("aac", rate=16000, layout="mono")
-        for index in range(20):
-            file.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((48, 32), np.uint8), format="yuv420p")))
-            tone = np.sin(np.arange(1600) * 0.1)[None].astype(np.float32)
-            wave = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
-            wave.sample_rate, wave.pts, wave.time_base = 16000, index * 1600, Fraction(1, 16000)
-            file.mux(sound.encode(wave))
-        file.mux(video.encode(None))
-        file.mux(sound.encode(None))
-    with VideoFile(talk) as source, VideoSink(tmp_path / "out.mp4", source.size_hw, source.fps, sound_of=talk) as sink:
-        for shot in source:
-            sink.write(shot)
-    with av.open(str(talk)) as before, av.open(str(tmp_path / "out.mp4")) as after:
-        assert after.streams.audio[0].codec_context.name == "aac"
-        packets = [
-            [(float(p.pts * p.time_base), bytes(p)) for p in file.demux(file.streams.audio[0]) if p.pts is not None]
-            for file in (before, after)
-        ]
-    assert len(packets[1]) == len(packets[0]) > 20
-    assert [data for _, data in packets[1]] == [data for _, data in packets[0]]
-    assert [t for t, _ in packets[1]] == pytest.approx([t for t, _ in packets[0]], abs=1e-3)
 
 
 def write_until(error: type[BaseException], path: Path) -> None:
