@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 
@@ -31,22 +29,20 @@ def letterbox(frame: Frame, size_hw: tuple[int, int]) -> Frame:
 
 
 def captioned(frame: Frame, *lines: str) -> Frame:
-    """A copy of `frame` with `lines` in its middle, white with a dark rim, so that they can be read on anything.
+    """A copy of `frame` with `lines` in its middle, white on dark, so that they can be read on anything.
 
     ASCII only: OpenCV's letters are no others. They shrink with the frame, and are left out where it is too small for them.
     """
     out = frame.copy()
     height, width = frame.shape[:2]
     longest = max((cv2.getTextSize(line, _FONT, 1.0, 1)[0][0] for line in lines), default=0)
-    scale = min(0.9 * width / longest, height / (60 * len(lines))) if longest else 0.0
+    scale = min(height / 360, 0.8 * width / longest, height / (60 * len(lines))) if longest else 0.0
     if scale < 0.15:
         return out
-    scale = min(scale, height / 360)
-    step = round(40 * scale)
+    step = round(48 * scale)
     for index, line in enumerate(lines):
-        (w, h), _ = cv2.getTextSize(line, _FONT, scale, 1)
-        y = height // 2 + h // 2 + round((index - (len(lines) - 1) / 2) * step)
-        _write(out, line, ((width - w) // 2, y), scale)
+        (w, h), _ = cv2.getTextSize(line, _FONT, scale, _thickness(scale))
+        write(out, line, ((width - w) // 2, (height + h) // 2 + round((index - (len(lines) - 1) / 2) * step)), scale)
     return out
 
 
@@ -54,13 +50,21 @@ def labelled(frame: Frame, *lines: str) -> None:
     """Write `lines` into the upper left corner of `frame`, in place."""
     scale = max(0.35, frame.shape[0] / 900)
     for index, line in enumerate(lines):
-        _write(frame, line, (round(12 * scale), round(34 * scale * (index + 1))), scale)
+        write(frame, line, (round(16 * scale), round(44 * scale * (index + 1))), scale)
+
+
+def write(frame: Frame, line: str, at: tuple[int, int], scale: float) -> None:
+    """`line` with the lower left corner of its first letter at (x, y), white on a dark box, in place."""
+    thick, rim = _thickness(scale), round(8 * scale)
+    (w, h), below = cv2.getTextSize(line, _FONT, scale, thick)
+    x, y = at
+    # A box, not an outline: OpenCV 5 makes thicker letters wider as well.
+    cv2.rectangle(frame, (x - rim, y - h - rim), (x + w + rim, y + below + rim // 2), (GREY,) * 3, cv2.FILLED)
+    cv2.putText(frame, line, at, _FONT, scale, (255, 255, 255), thick, cv2.LINE_AA)
 
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def _write(frame: Any, line: str, at: tuple[int, int], scale: float) -> None:
-    thick = max(1, round(2 * scale))
-    for colour, weight in (((0, 0, 0), thick + 2), ((255, 255, 255), thick)):
-        cv2.putText(frame, line, at, _FONT, scale, colour, weight, cv2.LINE_AA)
+def _thickness(scale: float) -> int:
+    return max(1, round(1.5 * scale))

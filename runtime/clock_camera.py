@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-import cv2
 import numpy as np
 
 from edgeseg.runtime.arrays import Frame, Shot
+from edgeseg.runtime.card import write
 
 # The colour bars of ITU-R BT.471 at full strength, BGR: white, yellow, cyan, green, magenta, red, blue, black
 BARS = ((255, 255, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0), (255, 0, 255), (0, 0, 255), (255, 0, 0), (0, 0, 0))
@@ -84,11 +84,8 @@ def paint_clock(frame: Frame, time_ms: int) -> None:
     for index, bit in enumerate(bits):
         top, bottom, left, right = _cell(index, height, width)
         frame[top:bottom, left:right] = 255 * bit
-    scale = height / 900
-    at = (round((CENTRE[1] - EXTENT[1] / 2) * width), round((CENTRE[0] + EXTENT[0] / 2 + 0.05) * height))
-    text = f"{value / 1000:09.3f}"
-    for colour, weight in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        cv2.putText(frame, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, weight, cv2.LINE_AA)
+    at = (round((CENTRE[1] - EXTENT[1] / 2) * width), round((CENTRE[0] + EXTENT[0] / 2 + 0.06) * height))
+    write(frame, f"{value / 1000:09.3f}", at, height / 900)
 
 
 def read_clock(frame: Frame) -> int | None:

@@ -174,8 +174,8 @@ class V4l2Camera:
 
     def _decoded(self, buffer: Buffer) -> Frame | None:
         try:
-            if buffer.flags & DAMAGED or not buffer.bytes_used:
-                return None
+            if buffer.flags & DAMAGED or not buffer.bytes_used or buffer.index >= len(self._maps):
+                return None  # v4l2loopback has been seen to return buffers of another reader
             data = np.frombuffer(self._maps[buffer.index], np.uint8, count=buffer.bytes_used)
             return to_bgr(data, self.fourcc, self.size_hw, self._stride)
         finally:

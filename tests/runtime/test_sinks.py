@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeseg.errors import CaptureError, EdgesegError, MissingExtraError, OutputError, UsageError
+from edgeseg.errors import CaptureError, EdgesegError, OutputError, UsageError
 from edgeseg.runtime import Pictures, Shot, SyntheticCamera, VideoSink, open_sink, open_source
 from edgeseg.runtime.picture import write_picture
-from edgeseg.runtime.sinks import PictureFile, PictureFolder, VirtualCamera
+from edgeseg.runtime.sinks import PictureFile, PictureFolder
 from edgeseg.runtime.video_sink import to_i420
+from edgeseg.runtime.virtual_camera import VirtualCamera
 
 BARS = [(255, 255, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0), (255, 0, 255), (0, 0, 255), (255, 0, 0), (0, 0, 0)]
 
@@ -122,12 +123,6 @@ def test_folders_are_made_and_pictures_keep_their_names(tmp_path: Path) -> None:
     with PictureFolder(tmp_path / "new" / "deep") as sink:
         sink.write(Shot(np.full((2, 2, 3), 7, np.uint8), 0.0, "ann"))
     assert cv2.imread(str(tmp_path / "new" / "deep" / "ann.png"))[0, 0].tolist() == [7, 7, 7]
-
-
-def test_the_virtual_camera_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pyvirtualcam", None)
-    with pytest.raises(MissingExtraError, match=r"edgeseg\[vcam\]"), VirtualCamera((4, 4), 30):
-        pass
 
 
 def test_without_a_screen_a_window_says_to_use_output(monkeypatch: pytest.MonkeyPatch) -> None:
