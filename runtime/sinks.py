@@ -10,6 +10,7 @@ from edgeseg.errors import UsageError
 from edgeseg.runtime.arrays import Shot
 from edgeseg.runtime.capture import Source
 from edgeseg.runtime.picture import write_picture
+from edgeseg.runtime.views import Views
 from edgeseg.whole import make_folder
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
@@ -25,7 +26,7 @@ class Sink(Protocol):
         """False when nobody wants more: the window was closed."""
 
 
-def open_sink(output: str | Path | None, source: Source) -> Sink:
+def open_sink(output: str | Path | None, source: Source, views: Views | None = None) -> Sink:
     """The sink that `output` asks for, for the frames of an opened `source`.
 
     None        a window, or "window"
@@ -36,6 +37,8 @@ def open_sink(output: str | Path | None, source: Source) -> Sink:
     FILE.png    (or .jpg, .webp, ...) a picture, for a picture
     FILE.mp4    (or .mkv, .mov) a video
 
+    views  what a window shows, and what its keys do
+
     The name decides, since nothing else says what is wanted. Raises UsageError where the two do not go together.
     """
     from edgeseg.runtime.http_sink import HttpSink
@@ -44,12 +47,12 @@ def open_sink(output: str | Path | None, source: Source) -> Sink:
     from edgeseg.runtime.window import open_window
 
     if output is None or output == "window":
-        return open_window()
+        return open_window(views)
     text, path = str(output), Path(output)
     if text == "null":
         return Null()
     if "://" in text:
-        return HttpSink(text)
+        return HttpSink(text, dict if views is None else views.figures)
     if text == "vcam" or text.startswith("vcam:"):
         return VirtualCamera(source.size_hw, source.fps or 30.0, text.partition(":")[2] or None)
     many = source.still and source.path is not None and source.path.is_dir()

@@ -11,8 +11,9 @@ import pytest
 
 from edgeseg.errors import CaptureError, EdgesegError, OutputError, UsageError
 from edgeseg.runtime import Pictures, Shot, SyntheticCamera, VideoSink, open_sink, open_source
+from edgeseg.runtime.http_sink import HttpSink
 from edgeseg.runtime.picture import write_picture
-from edgeseg.runtime.sinks import PictureFile, PictureFolder
+from edgeseg.runtime.sinks import Null, PictureFile, PictureFolder
 from edgeseg.runtime.video_sink import to_i420
 from edgeseg.runtime.virtual_camera import VirtualCamera
 
@@ -125,14 +126,6 @@ def test_folders_are_made_and_pictures_keep_their_names(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "new" / "deep" / "ann.png"))[0, 0].tolist() == [7, 7, 7]
 
 
-def test_without_a_screen_a_window_says_to_use_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setattr("sys.platform", "linux")
-    with pytest.raises(OutputError, match="--output"):
-        open_sink(None, SyntheticCamera())
-
-
 @pytest.mark.parametrize(
     ("source", "output", "expected"),
     [
@@ -144,6 +137,12 @@ def test_without_a_screen_a_window_says_to_use_output(monkeypatch: pytest.Monkey
         ("clip.mp4", "made", VideoSink),
         ("camera", "out.mkv", VideoSink),
         ("camera", "vcam", VirtualCamera),
+        ("camera", "vcam:/dev/video9", VirtualCamera),
+        ("camera", "http://127.0.0.1:8080", HttpSink),
+        ("camera", "null", Null),
+        ("clip.mp4", "null", Null),
+        ("camera", "http://0.0.0.0:8080", UsageError),
+        ("camera", "rtsp://127.0.0.1/x", UsageError),
         ("me.png", "out.txt", UsageError),
         ("me.png", "me.png", UsageError),
         ("folder", "out.mp4", UsageError),
@@ -158,7 +157,7 @@ def test_the_output_decides_the_sink(tmp_path: Path, source: str, output: str, e
         write_picture(tmp_path / picture, np.zeros((2, 2, 3), np.uint8))
     write_video(tmp_path / "clip.mp4", np.zeros((16, 16, 3), np.uint8))
     with SyntheticCamera() if source == "camera" else open_source(tmp_path / source) as opened:
-        where = output if output == "vcam" else tmp_path / output
+        where = output if output == "null" or ":" in output or output == "vcam" else tmp_path / output
         if issubclass(expected, EdgesegError):
             with pytest.raises(expected):
                 open_sink(where, opened)
