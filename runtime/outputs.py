@@ -33,6 +33,7 @@ class Outputs:
         self, sinks: Sequence[Sink], say: Callable[[str], None] = lambda _: None, backoff: Backoff | None = None
     ) -> None:
         self._say = say
+        self._last: OutputError | None = None  # that ended one of them for good
         self._outputs = [_Output(sink, say, backoff or Backoff(1.0, 30.0)) for sink in sinks]
 
     def __enter__(self) -> Outputs:
@@ -64,9 +65,11 @@ class Outputs:
             failed = output.failure
             wanted &= output.write(shot)
             if output.failure is not None and failed is None:
-                if all(other.failure for other in self._outputs):
-                    raise output.failure  # the last one that was left
-                self._say(str(output.failure))
+                self._last = output.failure
+                if not all(other.failure for other in self._outputs):
+                    self._say(str(output.failure))
+        if self._last is not None and all(output.failure for output in self._outputs):
+            raise self._last
         return wanted
 
     def watched(self) -> bool:
@@ -81,6 +84,7 @@ class _Output:
         self.sink = sink
         self.failure: OutputError | None = None  # for good
         self._say = say
+        self._last: OutputError | None = None  # that ended one of them for good
         self._backoff = backoff
         self._open = True
         self._failing_since_s: float | None = None

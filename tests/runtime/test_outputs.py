@@ -102,6 +102,10 @@ def test_when_nothing_is_left_the_run_ends_with_the_error() -> None:
     with pytest.raises(OutputError, match="out of luck"):
         write_all([Flaky({2}, live=False), Flaky({5}, live=False)], 10, said)
     assert said == ["out of luck"]  # of the first; the second is the error
+    with Outputs([Flaky({1}, live=False)]) as opened:
+        for _ in range(3):  # and every further frame says so again
+            with pytest.raises(OutputError, match="out of luck"):
+                opened.write(Shot(FRAME, 0.0))
 
 
 def test_what_cannot_be_opened_at_first_is_an_error_and_leaves_nothing_open() -> None:
