@@ -7,6 +7,7 @@
     │   └── SpecError       a model file without a Spec, or with one that cannot be read
     ├── DataError           pictures, videos, masks or folders that cannot be used
     │   └── CaptureError    a camera or stream that cannot be opened or has ended for good
+    │       └── CameraBusyError  another program has the camera
     ├── OutputError         a result that cannot be written
     ├── ExportError         an export that cannot be lowered, or that does not agree with its source
     ├── ProcessError        another process of a training that ended
@@ -42,6 +43,10 @@ class DataError(EdgesegError):
 
 class CaptureError(DataError):
     """A camera or stream that cannot be opened or has ended for good."""
+
+
+class CameraBusyError(CaptureError):
+    """Another program has the camera."""
 
 
 class OutputError(EdgesegError):

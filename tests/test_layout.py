@@ -46,7 +46,7 @@ TOP = {"errors", "spec", "assets", "whole", "__init__", "__main__"}  # these get
 # area -> packages it may import; the standard library is always allowed.
 TORCH = {"torch", "numpy", "safetensors"}
 THIRD = {
-    "runtime": {"numpy", "cv2", "av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam"},
+    "runtime": {"numpy", "cv2", "av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam", "picamera2", "tomli"},
     "models": TORCH,
     "compress": {*TORCH, "torchao", "torch_pruning", "cv2"},
     "train": {*TORCH, "cv2", "scipy", "matplotlib", "tensorboardX"},
@@ -64,7 +64,7 @@ THIRD = {
 LATE = {
     "cli": {"numpy", "cv2", "torch", "onnx", "onnxruntime", "av"},
     "commands": {"numpy", "cv2", "torch", "onnx", "onnxruntime", "av"},
-    "runtime": {"av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam"},
+    "runtime": {"av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam", "picamera2", "tomli"},
     "report": {"torch", "onnxruntime", "onnx", "google"},
     "calib": {"matplotlib"},
     "train.metrics": {"torch"},
