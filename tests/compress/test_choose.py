@@ -76,9 +76,7 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("target", "floor", "expected", "met"), CHOICES)
-def test_the_cheapest_first_until_it_is_enough(
-    target: int, floor: float | None, expected: dict[str, int], met: bool
-) -> None:
+def test_the_cheapest_first_until_it_is_enough(target: int, floor: float | None, expected: dict[str, int], met: bool) -> None:
     choice = choose(network(), FOUND, SIZE, target, score=score, floor=floor)
     assert {name: row["multiplier"] for name, row in choice.rewrites.items()} == expected
     assert choice.met == met
