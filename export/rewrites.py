@@ -72,7 +72,7 @@ def fold_sequential(layers: nn.Sequential) -> nn.Sequential:
 def _fold(conv: nn.Conv2d | nn.ConvTranspose2d | Factored, norm: nn.BatchNorm2d) -> nn.Module:
     if isinstance(conv, Factored):
         both = copy.deepcopy(conv)
-        both.last = fuse_conv_bn_eval(conv.last, norm)
+        both.replace_last(fuse_conv_bn_eval(conv.last, norm))
         return both
     if isinstance(conv, nn.ConvTranspose2d) and conv.groups > 1:
         raise ExportError("a batch norm after a grouped transposed convolution cannot be folded; use groups=1")

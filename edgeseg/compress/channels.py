@@ -23,6 +23,7 @@ from torch_pruning.dependency import index_mapping, shape_infer
 from edgeseg.errors import ModelError
 from edgeseg.models.enet import Downsample, Initial, Upsample
 from edgeseg.models.layers import SegmentationNetwork
+from edgeseg.models.rewrites import Factored
 from edgeseg.models.shapes import LAYERS
 
 Side = Literal["out", "in"]
@@ -68,6 +69,15 @@ def depthwise(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels == layer.out_channels > 1
 
 
+def ends(network: nn.Module, path: str) -> tuple[Place, Place]:
+    """Where the inputs and the outputs of the convolution at `path` are, whatever form stands for it."""
+    layer = network.get_submodule(path)
+    if not isinstance(layer, Factored):
+        return (path, "in"), (path, "out")
+    first = f"{path}.{layer.first}"
+    return (first, "out" if depthwise(network.get_submodule(first)) else "in"), (f"{path}.{layer.second}", "out")
+
+
 def channel_sets(network: SegmentationNetwork) -> list[ChannelSet]:
     """All channels that are written by a layer of `network`, each in one set, in the order of the layers.
 
@@ -91,10 +101,10 @@ def channel_sets(network: SegmentationNetwork) -> list[ChannelSet]:
                 elif layer in paths or isinstance(layer, torch_pruning.ops._OutputOp | nn.Parameter):
                     fixed.add(origin)
     for down, up in masks:
-        identity = shadow.get_submodule(f"{up}.identity.0")
-        assert isinstance(identity, nn.Conv2d)
-        for i in range(identity.out_channels):
-            find.join((f"{down}.project.0", "in", i), (f"{up}.identity.0", "out", i))
+        reads, _ = ends(shadow, f"{down}.project.0")
+        _, writes = ends(shadow, f"{up}.identity.0")
+        for i in range(graph.get_out_channels(shadow.get_submodule(writes[0]))):
+            find.join((*reads, i), (*writes, i))
     for layer in shadow.modules():
         path = paths[layer]
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups > 1 and not depthwise(layer):

@@ -155,8 +155,7 @@ def _priced(
     priced = []
     for candidate in found:
         if score is None or whole is None:
-            dense = network.get_submodule(candidate.layer)
-            fitted = fit(dense, candidate.rewrite, moments[candidate.layer])
+            fitted = fit(_dense(network, candidate), candidate.rewrite, moments[candidate.layer])
             loss = moments[candidate.layer].error(dense_weight(fitted)) ** 2
         else:
             dense = _put(network, candidate, moments)
@@ -168,7 +167,12 @@ def _priced(
 
 def _put(network: nn.Module, candidate: Candidate, moments: dict[str, Moments]) -> nn.Conv2d:
     """Put the candidate into the network; gives the layer that stood there."""
-    dense = network.get_submodule(candidate.layer)
-    assert isinstance(dense, nn.Conv2d)
+    dense = _dense(network, candidate)
     put(network, candidate.layer, fit(dense, candidate.rewrite, moments[candidate.layer]))
     return dense
+
+
+def _dense(network: nn.Module, candidate: Candidate) -> nn.Conv2d:
+    layer = network.get_submodule(candidate.layer)
+    assert isinstance(layer, nn.Conv2d)
+    return layer

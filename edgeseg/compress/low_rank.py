@@ -1,7 +1,7 @@
 """A trained 1x1 convolution as two of lower rank (reduced-rank regression; Zhang et al. 2016, arXiv 1505.06798, section 3).
 
-The best matrix of rank r for y = W x is U U^T W, U being the first r principal axes of the outputs W x. For white inputs these
-are W's left singular vectors. How much the axes leave out is known beforehand, so a rank follows from the share that shall stay.
+The best matrix of rank r for y = W x is U U^T W, U being the first r principal axes of the outputs W x. For white inputs
+these are W's left singular vectors. What the axes leave out is known beforehand, so a rank follows from what shall stay.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def rank_for_energy(dense: nn.Conv2d, energy: float, moments: Moments | None = N
     power = _principal(moments or Moments(dense))[3].clamp(min=0)
     kept = power.cumsum(0) / power.sum().clamp(min=TINY)
     rank = 1 + int((kept < energy - 1e-9).sum())
-    return min(rank, *dense.weight.shape[:2])
+    return int(min(rank, *dense.weight.shape[:2]))
 
 
 def rank_for_macs(dense: nn.Conv2d, share: float) -> int:

@@ -12,6 +12,7 @@ against 0.872.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -66,7 +67,7 @@ class Moments:
         if not self.pixels:
             return float((self.weight - weight).norm() / self.weight.norm().clamp(min=TINY))
         missed = self._yy + float((weight @ self._xx * weight).sum() - 2 * (weight * self._yx).sum())
-        return (max(0.0, missed) / max(self._yy, TINY)) ** 0.5
+        return math.sqrt(max(0.0, missed) / max(self._yy, TINY))
 
 
 def unfold(x: Tensor, conv: nn.Conv2d) -> Tensor:
@@ -79,7 +80,7 @@ def unfold(x: Tensor, conv: nn.Conv2d) -> Tensor:
         else:
             sides += [int(conv.padding[axis])] * 2
     padded = F.pad(x, sides, mode="constant" if conv.padding_mode == "zeros" else conv.padding_mode)
-    return F.unfold(padded, conv.kernel_size, conv.dilation, 0, conv.stride)  # type: ignore[arg-type]
+    return F.unfold(padded, conv.kernel_size, conv.dilation, 0, conv.stride)
 
 
 def measure(

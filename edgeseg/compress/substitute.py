@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from edgeseg.compress.low_rank import lower_rank
 from edgeseg.compress.moments import Moments, measure
+from edgeseg.compress.plan import channels_and_macs, pixels_of
 from edgeseg.compress.separable import separate
 from edgeseg.errors import ModelError
 from edgeseg.models.rewrites import Factored, LowRank, Rewrite, factored, put
@@ -115,24 +116,5 @@ def weights_of(layer: nn.Module) -> int:
 
 
 def layer_macs(network: nn.Module, size: tuple[int, int]) -> dict[str, int]:
-    """MACs of every convolution and linear layer for one image of `size`, in the order of inference.
-
-    The same as `edgeseg.report.cost` counts, by the same rule: a transposed convolution multiplies each of its input pixels
-    with the whole kernel. Nothing is computed (meta device).
-    """
-    shadow = copy.deepcopy(network).to("meta").eval()
-    macs: dict[str, int] = {}
-
-    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        pixels = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
-        each = weight.numel() // weight.shape[0] * pixels.numel()
-        macs[name] = macs.get(name, 0) + each
-
-    for name, module in shadow.named_modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            module.register_forward_hook(lambda m, inputs, output, name=name: note(name, m, inputs, output))
-    with torch.no_grad():
-        shadow(torch.empty(1, 3, *size, device="meta"))
-    return macs
+    """MACs of every convolution and linear layer for one image of `size` (height, width), in the order of inference."""
+    return {name: macs for name, (_, macs) in channels_and_macs(network, pixels_of(network, size)).items()}

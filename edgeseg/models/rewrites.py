@@ -23,7 +23,7 @@ IMAGE_CHANNELS = 3
 
 
 class Factored(nn.Module):
-    """Two convolutions for one, of the same stride, padding and dilation, with nothing between them. The second has the bias."""
+    """Two convolutions for one, of the same stride, padding and dilation, with nothing between. The second has the bias."""
 
     first: str  # names of the two
     second: str
@@ -39,8 +39,7 @@ class Factored(nn.Module):
         conv: nn.Conv2d = getattr(self, self.second)
         return conv
 
-    @last.setter
-    def last(self, conv: nn.Conv2d) -> None:
+    def replace_last(self, conv: nn.Module) -> None:
         setattr(self, self.second, conv)
 
 
@@ -149,6 +148,5 @@ def put(network: nn.Module, name: str, layer: nn.Module) -> None:
 
 def _convolution(dense: nn.Conv2d, c_in: int, c_out: int, groups: int = 1) -> nn.Conv2d:
     """Of the geometry of `dense`, without a bias."""
-    return nn.Conv2d(
-        c_in, c_out, dense.kernel_size, dense.stride, dense.padding, dense.dilation, groups, False, dense.padding_mode
-    )  # type: ignore[arg-type]
+    geometry: Any = (dense.kernel_size, dense.stride, dense.padding, dense.dilation, groups, False, dense.padding_mode)
+    return nn.Conv2d(c_in, c_out, *geometry)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edgeseg.compress.channels import channel_sets, depthwise
+from edgeseg.compress.channels import channel_sets
 from edgeseg.compress.importance import by_channel
 from edgeseg.compress.prune import milestones, prune, pruned_card
 from edgeseg.errors import UsageError
@@ -23,11 +23,21 @@ from tests.compress.shapes import SIZE, batches, iou, loss, trained
 from tests.networks import seeded
 
 SMALL = {"width": 0.35, "aspp_channels": 16, "decoder_channels": 32, "low_channels": 16}
+# Among them those that a mask ties to each other, and kernels that are twice as many as their channels.
+FACTORED: dict[str, dict[str, Any]] = {
+    "down1.project.0": {"kind": "separable", "multiplier": 1},
+    "down2.project.0": {"kind": "separable", "multiplier": 2},
+    "stage2.1.conv.0": {"kind": "separable", "multiplier": 1},
+    "stage2.2.conv.0": {"kind": "separable", "multiplier": 1},
+    "stage2.3.expand.0": {"kind": "low_rank", "rank": 16},
+    "up4.identity.0": {"kind": "low_rank", "rank": 24},
+}
 CARDS = {
     "deeplabv3plus": ModelCard("deeplabv3plus-mobilenetv2", SMALL, size=(32, 48)),
     "efficientnet": ModelCard("deeplabv3plus-mobilenetv2", {**SMALL, "backbone": "efficientnet-lite0"}, size=(32, 64)),
     "enet": ModelCard("enet", {"activation": "prelu"}, size=(32, 48)),
     "enet-relu": ModelCard("enet", {"activation": "relu"}, size=(32, 48)),
+    "enet-factored": ModelCard("enet", {"activation": "relu"}, size=(32, 48), rewrites=FACTORED),
 }
 
 
@@ -45,7 +55,7 @@ def dense(network: nn.Module) -> dict[str, Any]:
     return {
         name: layer
         for name, layer in network.named_modules()
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not depthwise(layer)
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups == 1
     }
 
 

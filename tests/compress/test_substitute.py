@@ -10,6 +10,7 @@ from edgeseg.compress.substitute import layer_macs, substitute
 from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import ModelCard
 from edgeseg.models.layers import conv_bn
+from edgeseg.models.rewrites import rewrite
 from edgeseg.report.cost import count
 from tests.networks import seeded
 
@@ -83,8 +84,6 @@ def test_the_network_is_left_alone_and_the_card_rebuilds_the_new_one(network: nn
     new, _ = substitute(network, ROWS, (32, 32), images())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert not new.training
-    from edgeseg.models.rewrites import rewrite
-
     rebuilt = Small()
     rewrite(rebuilt, ROWS)
     rebuilt.load_state_dict(new.state_dict())

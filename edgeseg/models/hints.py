@@ -39,7 +39,7 @@ def feature_distillation(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def attention_distillation(student: Tensor, teacher: Tensor) -> Tensor:
-    """The same of the attention maps: student (n, c, h, w), teacher (n, c', h', w'). Up to a factor, the square of the paper's."""
+    """The same of the attention maps: student (n, c, h, w), teacher (n, c', h', w'). But for a factor the paper's, squared."""
     return feature_distillation(attention(student), attention(teacher.detach()))
 
 
