@@ -113,16 +113,17 @@ def bench(
 def models(model: str | None, size: tuple[int, int] | None, as_json: bool) -> None:
     """List the trained models that ship and, where torch is installed, the architectures to train.
 
-    With MODEL (a name or a checkpoint): what each of its layers costs, and what cannot be counted.
+    With MODEL (a name, a checkpoint, or a .tflite or .onnx file): what each of its layers costs, and what cannot be counted.
     """
-    from edgeseg.report.catalogue import cost_table, cost_to_json, count_model, list_models, to_table
+    from edgeseg.report import costs
+    from edgeseg.report.catalogue import count_model, list_models, to_table
 
     if model is not None:
         cost = count_model(model, size)
         if as_json:
-            emit_json(cost_to_json(cost))
+            emit_json(costs.to_json(cost))
         else:
-            click.echo(cost_table(cost))
+            click.echo(costs.to_table(cost))
         return
     if size is not None:
         raise UsageError("--size belongs to one model; name it: edgeseg models MODEL --size HxW")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -139,3 +141,9 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{name} must be {hint.__name__}; got {value!r}")
     return value
+
+
+def nearest_framing(sizes: Sequence[tuple[int, int]], size_hw: tuple[int, int]) -> tuple[int, int]:
+    """Of input `sizes` (height, width) the one that stretches a frame of `size_hw` least; of two alike the taller."""
+    wanted = math.log(size_hw[0] / size_hw[1])
+    return min(sizes, key=lambda size: (round(abs(math.log(size[0] / size[1]) - wanted), 6), -size[0] / size[1]))

@@ -6,8 +6,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import pytest
+from hypothesis import settings
 
 cv2.setNumThreads(1)
+settings.register_profile("edgeseg", deadline=None)  # how long an example takes says more of the machine than of the code
+settings.load_profile("edgeseg")
 
 
 @pytest.fixture(autouse=True)

@@ -49,14 +49,14 @@ THIRD = {
     "runtime": {"numpy", "cv2", "av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam"},
     "models": TORCH,
     "compress": {*TORCH, "torchao", "torch_pruning", "cv2"},
-    "train": {*TORCH, "cv2", "scipy"},
+    "train": {*TORCH, "cv2", "scipy", "matplotlib", "tensorboardX"},
     "calib": {*TORCH, "torchao", "cv2", "matplotlib"},
     "export": {
         *TORCH,
         *("torchao", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
         *("flatbuffers", "ml_dtypes", "cv2", "google"),  # google.protobuf is what onnx is made of
     },
-    "report": {"torch", "numpy", "cv2", "onnxruntime"},
+    "report": {"torch", "numpy", "cv2", "onnxruntime", "onnx", "google"},
     "cli": {"click", "torch", "numpy", "cv2"},
     "commands": {"click", "torch", "numpy", "cv2"},
 }
@@ -65,7 +65,7 @@ LATE = {
     "cli": {"numpy", "cv2", "torch", "onnx", "onnxruntime", "av"},
     "commands": {"numpy", "cv2", "torch", "onnx", "onnxruntime", "av"},
     "runtime": {"av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam"},
-    "report": {"torch", "onnxruntime"},
+    "report": {"torch", "onnxruntime", "onnx", "google"},
     "calib": {"matplotlib"},
     "train.metrics": {"torch"},
     "train.boundaries": {"torch"},
@@ -75,6 +75,7 @@ LATE = {
     "train.weights": {"torch"},
     "train.pictures": {"torch"},
     "train.readers.matlab": {"scipy"},
+    "train.curves": {"matplotlib", "tensorboardX"},
     "train.sheet": {"torch"},
     "train.survey": {"torch"},
     "train.import_data": {"torch"},
@@ -274,7 +275,7 @@ HEAVY = ("torch", "numpy", "cv2", "onnxruntime", "ai_edge_litert", "av")
 STARTS = [
     ("runtime", "import edgeseg.runtime.session", ("torch", "click", "onnxruntime", "ai_edge_litert", "av")),
     ("assets", "import edgeseg, edgeseg.assets, edgeseg.spec", HEAVY),
-    ("bench", "import edgeseg.report.bench, edgeseg.report.page", ("torch", "matplotlib", "jinja2", "click")),
+    ("bench", "import edgeseg.report.bench, edgeseg.report.page", ("torch", "matplotlib", "jinja2", "click", "onnx")),
     (
         "evaluation",
         "import edgeseg.report.steady, edgeseg.train.evaluate, edgeseg.train.truth, edgeseg.train.stability",

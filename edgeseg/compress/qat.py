@@ -26,10 +26,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgeseg.compress.distil import distillation
 from edgeseg.compress.fake_quantised import FakeQuantised, Place
 from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import ModelCard, save_checkpoint
+from edgeseg.models.distil import distillation
 from edgeseg.whole import make_folder, write_whole, written_whole
 
 Batches = Callable[[int], Iterable[tuple[Tensor, Any]]]  # epoch -> (image (n, 3, h, w) RGB in 0..1, truth)
