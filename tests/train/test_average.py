@@ -31,7 +31,7 @@ def test_batch_norm_statistics_belong_to_the_averaged_weights() -> None:
         norm.running_mean.fill_(7.0)
     torch.manual_seed(0)
     images = [torch.rand(2, 3, 32, 32) for _ in range(3)]
-    averaged = averaged_network(card, network.state_dict(), images, torch.device("cpu"))
+    averaged = averaged_network(card, network.state_dict(), images, torch.device("cpu"), "float32")
     assert not averaged.training
     assert averaged(images[0]).shape[1] == 1  # the auxiliary channels are gone
     convolution = next(module for module in averaged.modules() if isinstance(module, nn.Conv2d))
