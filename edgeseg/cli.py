@@ -14,6 +14,7 @@ from typing import Any, Literal
 import click
 
 from edgeseg import __version__
+from edgeseg.commands.compress import compress
 from edgeseg.commands.data import data
 from edgeseg.commands.export import export
 from edgeseg.commands.terminal import Size, emit_json, json_option, path_type
@@ -44,7 +45,7 @@ def main() -> None:
     """Image segmentation on small devices: train, compress to int8, prove it, and blur backgrounds with it."""
 
 
-for command in (data, train, export):
+for command in (compress, data, train, export):
     main.add_command(command)
 
 # --- report --------------------------------------------------------------------------------------------------------

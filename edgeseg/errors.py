@@ -9,6 +9,7 @@
     │   └── CaptureError    a camera or stream that cannot be opened or has ended for good
     ├── OutputError         a result that cannot be written
     ├── ExportError         an export that cannot be lowered, or that does not agree with its source
+    ├── ShortfallError      a result that was written, but misses what was asked of it
     └── MissingExtraError   an optional package that is not installed
 
 Anything else that reaches the user is a bug of ours and keeps its traceback.
@@ -49,6 +50,10 @@ class OutputError(EdgesegError):
 
 class ExportError(EdgesegError):
     """An export that cannot be lowered, or that does not agree with its source."""
+
+
+class ShortfallError(EdgesegError):
+    """A result that was written, but misses what was asked of it."""
 
 
 class MissingExtraError(EdgesegError):

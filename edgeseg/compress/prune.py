@@ -44,6 +44,14 @@ Counts = npt.NDArray[np.float64]
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
+class Unreachable(UsageError):
+    """More was asked for than can go; `least` MACs is what can be reached."""
+
+    def __init__(self, message: str, least: int) -> None:
+        super().__init__(message)
+        self.least = least
+
+
 @dataclass(frozen=True)
 class LayerChange:
     """A convolution before and after; channels are those that it writes."""
@@ -109,7 +117,7 @@ def prune(
     batches     for "taylor", see `importances`; read again in every round
     rounds      in how many steps to the target; the importance is taken anew for each
 
-    UsageError for a target that cannot be reached and a protected layer that does not exist.
+    Unreachable for a target below what every layer keeps, UsageError for a protected layer that does not exist.
     """
     if macs <= 0 or not 0 <= floor <= 1 or round_to < 1 or rounds < 1 or scope not in get_args(Scope):
         raise UsageError(
@@ -138,9 +146,10 @@ def prune(
         goal = target * (has / target) ** (1 - (i + 1) / rounds)
         removed = plan.choose(goal, per if scope == "global" else None)
         if plan.macs(removed) > goal:
-            raise UsageError(
+            raise Unreachable(
                 f"{target / 1e6:.1f} MMAC cannot be reached: with every layer at its least there are "
-                f"{plan.macs(removed) / 1e6:.1f}; lower floor ({floor}) or round_to ({round_to}), or protect fewer layers"
+                f"{plan.macs(removed) / 1e6:.1f}; lower floor ({floor}) or round_to ({round_to}), or protect fewer layers",
+                round(plan.macs(removed)),
             )
         _remove(pruned, sets, [np.argsort(plan.scores[s], kind="stable")[: int(removed[s])] for s in range(len(sets))])
     after = _layers(pruned, pixels)
