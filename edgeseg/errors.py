@@ -10,6 +10,7 @@
     ├── OutputError         a result that cannot be written
     ├── ExportError         an export that cannot be lowered, or that does not agree with its source
     ├── ShortfallError      a result that was written, but misses what was asked of it
+    ├── ProcessError        another process of a training that ended
     └── MissingExtraError   an optional package that is not installed
 
 Anything else that reaches the user is a bug of ours and keeps its traceback.
@@ -54,6 +55,10 @@ class ExportError(EdgesegError):
 
 class ShortfallError(EdgesegError):
     """A result that was written, but misses what was asked of it."""
+
+
+class ProcessError(EdgesegError):
+    """Another process of a training that ended, and this one with it."""
 
 
 class MissingExtraError(EdgesegError):

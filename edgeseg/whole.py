@@ -15,6 +15,13 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".{path.stem}.part{os.getpid()}{path.suffix}")
 
 
+def remove_parts(path: Path) -> None:
+    """Remove what killed processes left of `path`. Nobody else may be writing it."""
+    for part in path.parent.glob(f".{path.stem}.part*{path.suffix}"):
+        with suppress(OSError):
+            part.unlink()
+
+
 def cannot_write(path: Path, error: Exception) -> OutputError:
     return OutputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}; choose another place with -o")
 

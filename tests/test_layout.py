@@ -51,7 +51,7 @@ THIRD = {
     "runtime": {"numpy", "cv2", "av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam"},
     "models": TORCH,
     "compress": {*TORCH, "torchao", "torch_pruning", "cv2"},
-    "train": {*TORCH, "cv2", "scipy"},
+    "train": {*TORCH, "cv2", "scipy", "matplotlib", "tensorboardX"},
     "calib": {*TORCH, "torchao", "cv2", "matplotlib"},
     "export": {
         *TORCH,
@@ -78,6 +78,7 @@ LATE = {
     "train.weights": {"torch"},
     "train.pictures": {"torch"},
     "train.readers.matlab": {"scipy"},
+    "train.curves": {"matplotlib", "tensorboardX"},
     "train.sheet": {"torch"},
     "train.survey": {"torch"},
     "train.import_data": {"torch"},

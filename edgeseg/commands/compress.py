@@ -63,7 +63,7 @@ def compress(
             from edgeseg.recipes.compression import open_compression, plan
             from edgeseg.recipes.recipe import load_recipe, presets
             from edgeseg.recipes.run import compress as run
-            from edgeseg.train.run import Folders
+            from edgeseg.train.material import Folders
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "compressing") from None
 

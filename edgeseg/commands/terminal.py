@@ -53,21 +53,31 @@ class Bar:
     """A progress bar on stderr that appears when there is something to show, and goes when all is done.
 
     Where stderr is no terminal click prints its label alone, once.
+
+    eta  show click's estimate of the time left, from the speed so far
     """
 
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self, label: str, *, eta: bool = True) -> None:
+        self.label, self.eta = label, eta
         self.stack = ExitStack()
         self.bar: Any = None
 
     def show(self, what: str, share: float) -> None:
         """`what` is being done, and `share` (0..1) of all."""
         if self.bar is None:
-            bar = click.progressbar(length=1000, label=self.label, file=sys.stderr, item_show_func=lambda item: item)
+            bar = click.progressbar(
+                length=1000, label=self.label, file=sys.stderr, show_eta=self.eta, item_show_func=lambda item: item
+            )
             self.bar = self.stack.enter_context(bar)
         self.bar.update(int(1000 * share) - self.bar.pos, what)
         if share >= 1:
             self.close()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar, which comes back when it is shown next."""
+        if self.bar is not None:
+            click.echo("\r\033[K", err=True, nl=False)  # back to the beginning of the bar, and clear it
+        click.echo(line, err=True)
 
     def close(self) -> None:
         """Leave the terminal as it was, with the cursor shown."""

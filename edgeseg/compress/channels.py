@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,12 +23,13 @@ from torch_pruning.dependency import index_mapping, shape_infer
 from edgeseg.errors import ModelError
 from edgeseg.models.enet import Downsample, Initial, Upsample
 from edgeseg.models.layers import SegmentationNetwork
+from edgeseg.models.rewrites import Factored
 from edgeseg.models.shapes import LAYERS
 
 Side = Literal["out", "in"]
 Place = tuple[str, Side]  # path of a layer; what has as many outputs as inputs (batch norm, PReLU, depthwise) has "out" only
 Atom = tuple[str, Side, int]
-ROOTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)  # what multiplies
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,30 @@ class ChannelSet:
         """The first layer that writes these channels."""
         return next(layer for layer, side in self.places if side == "out")
 
+    def mean(self, measure: Callable[[str, bool], Tensor | None]) -> Tensor | None:
+        """(n,) mean over the places of what `measure` (path, reads it?) gives for all channels of a layer; None leaves a
+        place out. Zero for channels that ENet's first layer takes from the image and does not compute.
+        """
+        found = []
+        for (path, side), indices in self.places.items():
+            values = measure(path, side == "in")
+            if values is not None:
+                enough = torch.cat([values, values.new_zeros(max(0, int(indices.max()) + 1 - len(values)))])
+                found.append(enough[indices].sum(1))
+        return torch.stack(found).mean(0) if found else None
+
 
 def depthwise(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels == layer.out_channels > 1
+
+
+def ends(network: nn.Module, path: str) -> tuple[Place, Place]:
+    """Where the inputs and the outputs of the convolution at `path` are, whatever form stands for it."""
+    layer = network.get_submodule(path)
+    if not isinstance(layer, Factored):
+        return (path, "in"), (path, "out")
+    first = f"{path}.{layer.first}"
+    return (first, "out" if depthwise(network.get_submodule(first)) else "in"), (f"{path}.{layer.second}", "out")
 
 
 def channel_sets(network: SegmentationNetwork) -> list[ChannelSet]:
@@ -79,16 +101,16 @@ def channel_sets(network: SegmentationNetwork) -> list[ChannelSet]:
                 elif layer in paths or isinstance(layer, torch_pruning.ops._OutputOp | nn.Parameter):
                     fixed.add(origin)
     for down, up in masks:
-        identity = shadow.get_submodule(f"{up}.identity.0")
-        assert isinstance(identity, nn.Conv2d)
-        for i in range(identity.out_channels):
-            find.join((f"{down}.project.0", "in", i), (f"{up}.identity.0", "out", i))
+        reads, _ = ends(shadow, f"{down}.project.0")
+        _, writes = ends(shadow, f"{up}.identity.0")
+        for i in range(graph.get_out_channels(shadow.get_submodule(writes[0]))):
+            find.join((*reads, i), (*writes, i))
     for layer in shadow.modules():
         path = paths[layer]
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups > 1 and not depthwise(layer):
             fixed.update((path, "out", i) for i in range(layer.out_channels))
             fixed.update((path, "in", i) for i in range(layer.in_channels))
-        if layer in graph.module2node and isinstance(layer, ROOTS) and not graph.module2node[layer].outputs:
+        if layer in graph.module2node and isinstance(layer, CONVOLUTIONS) and not graph.module2node[layer].outputs:
             fixed.update((path, "out", i) for i in range(graph.get_out_channels(layer)))
     return _sets(find, {find.root(atom) for atom in fixed}, order)
 
@@ -147,7 +169,7 @@ def _groups(graph: Any) -> Iterator[tuple[nn.Module, list[tuple[Any, Side, list[
     """
     done: set[tuple[nn.Module, int]] = set()
     for layer in list(graph.module2node):
-        if not isinstance(layer, ROOTS):
+        if not isinstance(layer, CONVOLUTIONS):
             continue
         left = [i for i in range(graph.get_out_channels(layer)) if (layer, i) not in done]
         if not left:
@@ -194,7 +216,7 @@ def _masks(network: nn.Module, size: tuple[int, int]) -> list[tuple[str, str]]:
     """(downsampling block, upsampling block) for every mask that goes from one to the other."""
     paths = {module: name for name, module in network.named_modules()}
     made: list[tuple[Tensor, nn.Module]] = []  # holds the masks, so that none takes the identity of another
-    pairs = []
+    pairs: list[tuple[str, str]] = []
 
     def note(module: nn.Module, _: Any, output: tuple[Tensor, Tensor]) -> None:
         made.append((output[1], module))

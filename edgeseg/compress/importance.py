@@ -19,13 +19,12 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from edgeseg.compress.channels import ChannelSet, depthwise
+from edgeseg.compress.channels import CONVOLUTIONS, ChannelSet, depthwise
 from edgeseg.errors import UsageError
 
 Importance = Literal["l1", "l2", "bn", "fpgm", "taylor", "random"]
 Loss = Callable[[Tensor, Any], Tensor]  # logits, truth -> scalar
 TINY = 1e-12
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 def importances(
@@ -52,22 +51,12 @@ def importances(
         return [torch.rand(channels.count, generator=generator, dtype=torch.float64) for channels in sets]
     measure = {"l1": _norm(1), "l2": _norm(2), "bn": _scale, "fpgm": _distance}[kind]
     layers = dict(network.named_modules())
-    scores = []
     with torch.no_grad():
-        for channels in sets:
-            found = [measure(layers[path], side == "in") for path, side in channels.places]
-            at = [
-                _enough(of_layer.double(), indices)[indices].sum(1)
-                for of_layer, indices in zip(found, channels.places.values(), strict=True)
-                if of_layer is not None
-            ]
-            scores.append(torch.stack(at).mean(0) if at else torch.ones(channels.count, dtype=torch.float64))
-    return scores
-
-
-def _enough(scores: Tensor, indices: Tensor) -> Tensor:
-    """With zeros for the channels that ENet's first layer takes from the image and does not compute."""
-    return torch.cat([scores, scores.new_zeros(max(0, int(indices.max()) + 1 - len(scores)))])
+        scores = [channels.mean(lambda path, reads: measure(layers[path], reads)) for channels in sets]
+    return [
+        torch.ones(channels.count, dtype=torch.float64) if score is None else score.double()
+        for channels, score in zip(sets, scores, strict=True)
+    ]
 
 
 def by_channel(layer: nn.Module, values: Tensor, reads: bool) -> Tensor:
@@ -79,7 +68,7 @@ def by_channel(layer: nn.Module, values: Tensor, reads: bool) -> Tensor:
 
 def _norm(p: int) -> Callable[[nn.Module, bool], Tensor | None]:
     def norm(layer: nn.Module, reads: bool) -> Tensor | None:
-        if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        if not isinstance(layer, CONVOLUTIONS):
             return None
         norms = by_channel(layer, layer.weight, reads).norm(p, dim=1)
         return norms / norms.mean().clamp_min(TINY)
@@ -88,11 +77,11 @@ def _norm(p: int) -> Callable[[nn.Module, bool], Tensor | None]:
 
 
 def _scale(layer: nn.Module, reads: bool) -> Tensor | None:
-    return layer.weight.abs() if isinstance(layer, nn.BatchNorm2d) else None
+    return layer.weight.abs() if isinstance(layer, nn.BatchNorm2d) else None  # type: ignore[no-any-return]
 
 
 def _distance(layer: nn.Module, reads: bool) -> Tensor | None:
-    if reads or not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+    if reads or not isinstance(layer, CONVOLUTIONS):
         return None
     filters = by_channel(layer, layer.weight, reads)
     distances = torch.cdist(filters, filters).sum(1)

@@ -16,6 +16,7 @@ from safetensors.torch import save as to_bytes
 from edgeseg import assets
 from edgeseg.errors import ModelError, UsageError
 from edgeseg.models import MODELS, SegmentationNetwork
+from edgeseg.models.rewrites import rewrite
 from edgeseg.models.shapes import reshape
 from edgeseg.whole import write_whole
 
@@ -41,6 +42,7 @@ class ModelCard:
     loss: str = ""  # the expression that it was trained with
     class_weights: tuple[float, ...] = ()  # of that loss; none where all counted alike
     ranges: dict[str, tuple[float, int]] = field(default_factory=dict)  # int8, trained: `edgeseg.compress.ranges`
+    rewrites: dict[str, dict[str, Any]] = field(default_factory=dict)  # layers in another form: `edgeseg.models.rewrites`
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of pruned layers: `edgeseg.models.shapes`
 
     @property
@@ -53,6 +55,7 @@ class ModelCard:
         if self.architecture not in MODELS:
             raise ModelError(f"unknown architecture {self.architecture!r}; there are: {', '.join(MODELS)}")
         network = MODELS[self.architecture](channels or self.channels, **self.arguments)
+        rewrite(network, self.rewrites)
         reshape(network, self.shapes)
         network.check_size(self.size)
         return network

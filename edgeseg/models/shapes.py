@@ -24,7 +24,7 @@ LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.PReLU, nn.Linear)
 
 def shape_of(layer: nn.Module) -> Shape:
     """The row of one of LAYERS."""
-    shape = tuple(layer.weight.shape)  # type: ignore[arg-type, union-attr]
+    shape = tuple(layer.weight.shape)  # type: ignore[arg-type]
     return (*shape, layer.groups) if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) else shape
 
 

@@ -15,7 +15,7 @@ from edgeseg.recipes.recipe import Recipe
 from edgeseg.recipes.steps import Export
 from edgeseg.report.cost import count
 from edgeseg.train.data import pictures_in
-from edgeseg.train.run import Folders
+from edgeseg.train.material import Folders
 
 Size = tuple[int, int]
 

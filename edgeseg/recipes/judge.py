@@ -11,7 +11,7 @@ from torch import Tensor
 
 from edgeseg.models.checkpoint import Model, ModelCard
 from edgeseg.runtime.session import Session, open_session
-from edgeseg.train.loop import Held, validate
+from edgeseg.train.validate import Held, validate
 
 Size = tuple[int, int]
 

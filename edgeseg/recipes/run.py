@@ -39,7 +39,7 @@ from edgeseg.recipes.steps import Export
 from edgeseg.recipes.work import WORK, Job, check_classes
 from edgeseg.report.bench import Options, run_bench
 from edgeseg.report.cost import count
-from edgeseg.train.run import Material, read_material
+from edgeseg.train.material import Material, read_material
 from edgeseg.whole import make_folder
 
 Tell = Callable[[str], None]

@@ -25,8 +25,10 @@ from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.recipes.judge import judge, judge_files
 from edgeseg.recipes.shape import Aim, pruned
 from edgeseg.recipes.steps import NO_TEACHER, ORIGINAL, Export, Finetune, Prune, Qat, Step, Training
-from edgeseg.train.loop import Schedule, train
-from edgeseg.train.run import SCENES, Folders, Material
+from edgeseg.train.loop import train
+from edgeseg.train.material import Folders, Material
+from edgeseg.train.run import SCENES
+from edgeseg.train.schedule import Schedule
 from edgeseg.train.samples import Augmentation, Pictures
 from edgeseg.train.task import Task
 

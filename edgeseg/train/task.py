@@ -38,6 +38,9 @@ class Target:
     matte: Tensor
     ids: Tensor
 
+    def to(self, device: torch.device) -> Target:
+        return Target(self.matte.to(device), self.ids.to(device))
+
 
 @dataclass(frozen=True)
 class Task:

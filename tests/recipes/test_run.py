@@ -22,7 +22,7 @@ from edgeseg.recipes.outcome import Outcome
 from edgeseg.recipes.recipe import Recipe
 from edgeseg.recipes.run import compress
 from edgeseg.recipes.steps import Finetune, Prune, Step
-from edgeseg.train.run import Folders
+from edgeseg.train.material import Folders
 
 ROOT = Path(__file__).parents[2]
 PRUNE = Prune(importance="taylor", rounds=1, batches=2)

@@ -23,8 +23,9 @@ with quiet():
     from edgeseg.compress.qat import Plan
     from edgeseg.train.qat import train_for_int8
 
-from edgeseg.train.loop import Schedule
-from edgeseg.train.run import Folders, train_model
+from edgeseg.train.material import Folders
+from edgeseg.train.run import train_model
+from edgeseg.train.schedule import Schedule
 
 BRIEF = Plan(epochs=1, learning_rate=0.1)
 SMALL = {"width": 0.25, "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8}
