@@ -15,6 +15,7 @@ import click
 
 from edgeseg import __version__
 from edgeseg.commands.capture_options import Given, capture_options, choose_input
+from edgeseg.commands.compress import compress
 from edgeseg.commands.data import data
 from edgeseg.commands.export import export
 from edgeseg.commands.terminal import Size, Threads, emit_json, json_option, path_type, say
@@ -45,7 +46,7 @@ def main() -> None:
     """Image segmentation on small devices: train, compress to int8, prove it, and blur backgrounds with it."""
 
 
-for command in (data, train, export):
+for command in (compress, data, train, export):
     main.add_command(command)
 
 # --- report --------------------------------------------------------------------------------------------------------

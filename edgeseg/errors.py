@@ -10,6 +10,7 @@
     │       └── CameraBusyError  another program has the camera
     ├── OutputError         a result that cannot be written
     ├── ExportError         an export that cannot be lowered, or that does not agree with its source
+    ├── ShortfallError      a result that was written, but misses what was asked of it
     ├── ProcessError        another process of a training that ended
     └── MissingExtraError   an optional package that is not installed
 
@@ -55,6 +56,10 @@ class OutputError(EdgesegError):
 
 class ExportError(EdgesegError):
     """An export that cannot be lowered, or that does not agree with its source."""
+
+
+class ShortfallError(EdgesegError):
+    """A result that was written, but misses what was asked of it."""
 
 
 class ProcessError(EdgesegError):

@@ -35,8 +35,10 @@ ARROWS = {
     "calib": {"models"},
     "export": {"models", "calib", "compress.quantize", "compress.ranges", "runtime"},
     "report": {"models", "runtime"},
-    "cli": {"models", "compress", "train", "calib", "export", "report", "runtime", "commands"},
-    "commands": {"models", "compress", "train", "calib", "export", "report", "runtime"},
+    # A recipe joins all that makes a network small with the training that heals it, and proves each step.
+    "recipes": {"models", "compress", "train", "calib", "export", "report", "runtime"},
+    "cli": {"models", "compress", "train", "calib", "export", "recipes", "report", "runtime", "commands"},
+    "commands": {"models", "compress", "train", "calib", "export", "recipes", "report", "runtime"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -57,6 +59,7 @@ THIRD = {
         *("flatbuffers", "ml_dtypes", "cv2", "google"),  # google.protobuf is what onnx is made of
     },
     "report": {"torch", "numpy", "cv2", "onnxruntime", "onnx", "google"},
+    "recipes": {*TORCH, "cv2", "tomli"},
     "cli": {"click", "torch", "numpy", "cv2"},
     "commands": {"click", "torch", "numpy", "cv2"},
 }
@@ -177,6 +180,7 @@ FORBIDDEN = [
     ("export.to_onnx", "from edgeseg.train.data import load"),
     ("train.loop", "from edgeseg.compress.qat import Plan"),
     ("train.qat", "from edgeseg.export.files import export"),
+    ("compress.prune", "from edgeseg.recipes.recipe import Recipe"),
     ("train.loop", "import edgeseg.runtime.session"),
     ("train.metrics", "import torch"),
     ("report.page", "import torch"),
@@ -198,6 +202,7 @@ ALLOWED = [
     ("export.to_onnx", "from edgeseg.compress.quantize import x\nfrom edgeseg.compress import quantize"),
     ("export.parity", "from edgeseg.runtime.session import open_session\nimport edgeseg.errors"),
     ("train.qat", "from edgeseg.compress.qat import Plan\nfrom edgeseg.export.rewrites import rewrite"),
+    ("recipes.work", "from edgeseg.train.loop import train\nfrom edgeseg.export.files import export"),
     ("train.evaluate", "from edgeseg.train.metrics import x\nfrom edgeseg.models import MODELS"),
     ("report.cost", "import torch"),
     ("report.catalogue", "def f():\n    import torch"),

@@ -42,6 +42,14 @@ from edgeseg.models.shapes import HEAD, table
 Scope = Literal["global", "layer"]
 
 
+class Unreachable(UsageError):
+    """More was asked for than can go; `least` MACs is what can be reached."""
+
+    def __init__(self, message: str, least: int) -> None:
+        super().__init__(message)
+        self.least = least
+
+
 @dataclass(frozen=True)
 class LayerChange:
     """A convolution before and after; channels are those that it writes."""
@@ -110,7 +118,7 @@ def prune(
     batches     for "taylor", see `importances`; read again in every round
     rounds      in how many steps to the target; the importance is taken anew for each
 
-    UsageError for a target that cannot be reached and a protected layer that does not exist.
+    Unreachable for a target below what every layer keeps, UsageError for a protected layer that does not exist.
     """
     if macs <= 0 or not 0 <= floor <= 1 or round_to < 1 or rounds < 1 or scope not in get_args(Scope):
         raise UsageError(
@@ -141,9 +149,10 @@ def prune(
         most = np.array([min(int((~c.fixed).sum()), c.count - least.get(c.name, 0)) for c in sets], float)
         removed = plan.choose(goal, scores if scope == "global" else None, most, round_to, by_mac)
         if plan.macs(removed) > goal:
-            raise UsageError(
+            raise Unreachable(
                 f"{goal / 1e6:.1f} MMAC cannot be reached: with every layer at its least there are "
-                f"{plan.macs(removed) / 1e6:.1f}; lower floor ({floor}) or round_to ({round_to}), or protect fewer layers"
+                f"{plan.macs(removed) / 1e6:.1f}; lower floor ({floor}) or round_to ({round_to}), or protect fewer layers",
+                round(plan.macs(removed)),
             )
         which = [np.sort(np.argsort(score, kind="stable")[: int(n)]) for score, n in zip(scores, removed, strict=True)]
         _remove(pruned, sets, which)
