@@ -62,3 +62,12 @@ def write_whole(path: Path, data: bytes) -> None:
     make_folder(path.parent)
     with written_whole(path) as part:
         part.write_bytes(data)
+
+
+def cache_folder(kind: str) -> Path:
+    """Where results of a `kind` are kept for the next time: $EDGESEG_CACHE/kind, or ~/.cache/edgeseg/kind ($XDG_CACHE_HOME is
+    heeded). It may not exist, and may not be writable."""
+    moved = os.environ.get("EDGESEG_CACHE")
+    if moved:
+        return Path(moved) / kind
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeseg" / kind

@@ -125,7 +125,8 @@ def card_page(
     return "\n".join([
         f"# {card.name}", "",
         f"{subject}, {card.architecture}, input {inputs}: {params:,} parameters, {macs / 1e6:.1f} M multiply-adds at "
-        f"{card.size[0]}x{card.size[1]}. Frames are stretched to the input size" + (" that is nearest to their shape." if card.framings else "."), "",
+        f"{card.size[0]}x{card.size[1]}. Frames are stretched to the input size"
+        + (" that is nearest to their shape." if card.framings else "."), "",
         "| file | size |", "| --- | --- |", *sizes, "",
         "## Accuracy", "",
         "On pictures that were never trained or calibrated on" + (

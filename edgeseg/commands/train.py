@@ -21,7 +21,7 @@ from edgeseg.errors import MissingExtraError, UsageError
 @click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")
 @click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Argument of a new network, as in width=0.5.")
-@click.option("--initial", help="Model or checkpoint whose weights a new network of its kind begins with.")
+@click.option("--initial", help="Model or checkpoint, or ImageNet weights (.pth), to begin with.")
 @click.option("--size", type=Size(), help="Input size to train for. [default: the model's, or 256x256]")
 @click.option("--framing", "framings", type=Size(), multiple=True, help="Train at these sizes in turn; repeatable.")
 @click.option("--full-size", is_flag=True, help="No smaller pictures first: for a network that is trained already.")

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeseg.models.checkpoint import ModelCard, load_model
+from edgeseg.models.checkpoint import ModelCard
 from edgeseg.models.distil import Teacher
 from edgeseg.train.average import Average
 from edgeseg.train.device import autocast, place
 from edgeseg.train.distributed import Processes
 from edgeseg.train.schedule import Schedule
-from edgeseg.train.task import State, Target, Task, paste
+from edgeseg.train.task import State, Target, Task, begin
 
 
 class Learner:
@@ -39,7 +39,7 @@ class Learner:
         self.precision = schedule.precision
         network = task.build(card)
         if initial:
-            paste(load_model(initial).network.state_dict(), network)
+            begin(network, initial)
         self.divisor = network.size_divisor
         self.network = where.synchronised(place(network, where.device))
         if teacher:

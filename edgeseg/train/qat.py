@@ -69,7 +69,8 @@ def train_for_int8(
     material = read_material(folders, round(max(size) * 1.25))
     if material.classes != start.card.classes:
         raise UsageError(f"{model} knows {', '.join(start.card.classes)}, the data {', '.join(material.classes)}")
-    card = dataclasses.replace(start.card, name=out.name, size=size, data=material.note, training=command)
+    told = "\n".join(filter(None, [start.card.training, command]))
+    card = dataclasses.replace(start.card, name=out.name, size=size, data=material.note, training=told)
     tell(f"{len(material.samples)} pictures to train on, {len(material.held)} held back, {len(material.rooms)} backgrounds")
     for notice in material.notices:
         tell(notice)

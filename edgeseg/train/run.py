@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from edgeseg.errors import UsageError
 from edgeseg.models import MODELS
 from edgeseg.models.checkpoint import ModelCard, load_model
 from edgeseg.models.distil import Teacher
+from edgeseg.models.imagenet import is_foreign
 from edgeseg.train.curves import curves, events
 from edgeseg.train.device import describe
 from edgeseg.train.distributed import Processes
@@ -58,7 +59,7 @@ def train_model(
     records = [events(out)] if tensorboard and where.first else []
     fresh = model in MODELS
     if fresh:
-        card = ModelCard(model, arguments or {}, name=out.name)
+        card = ModelCard(model, arguments or {}, name=out.name, training=history(initial))
     elif arguments:
         raise UsageError(f"--set describes a new network, but {model} is trained already; leave it out")
     elif initial:
@@ -66,12 +67,13 @@ def train_model(
     else:
         card = dataclasses.replace(load_model(model).card, name=out.name, ranges={})
     machine = describe(where.device) + (f", {where.count} processes" if where.count > 1 else "")
-    card = dataclasses.replace(card, size=size or card.size, training=f"{command}; {machine}")
+    told = "\n".join(filter(None, [card.training, f"{command}; {machine}"]))
+    card = dataclasses.replace(card, size=size or card.size, training=told)
     if teacher:
         how = f"weight {teacher.weight:g}, temperature {teacher.temperature:g}"
         card = dataclasses.replace(card, training=f"{card.training}; distilled from {teacher.name} ({how})")
     if schedule.framings:
-        card = dataclasses.replace(card, framings=tuple(framing for framing in schedule.framings if framing != card.size))
+        card = dataclasses.replace(card, framings=_framings(schedule.framings, card.size))
     longest = round(max(max(size) for size in (*schedule.framings, card.size)) * 1.25)
     material = read_material(folders, longest)
     if fresh:
@@ -113,3 +115,14 @@ def train_model(
     if where.first:
         write_whole(out / "validation.json", json.dumps(material.held_names, indent=0).encode())
     return scores
+
+
+def _framings(sizes: Sequence[tuple[int, int]], size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Those that stand beside `size` for frames of another shape; a much smaller one is for another export."""
+    least = 0.8 * size[0] * size[1]
+    return tuple(dict.fromkeys(s for s in sizes if s != size and s[0] * s[1] >= least))
+
+
+def history(initial: str | None) -> str:
+    """How the model that a new network begins from was trained itself, a line a step."""
+    return "" if initial is None or is_foreign(initial) else load_model(initial).card.training

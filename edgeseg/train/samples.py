@@ -22,13 +22,15 @@ from edgeseg.train.task import Target
 from edgeseg.train.truth import ClassIds, TruthFolder
 
 Size = tuple[int, int]  # (height, width)
+PEOPLED = "scenes with people"
 
 
 @dataclass(frozen=True)
 class Sample:
     """A picture (h, w, 3) BGR with what is known of it: the person (h, w) 0..255, class ids (h, w) with 255 unknown.
 
-    origins  names under which a share can be given to it: its source, its data folder
+    origins  names under which a share can be given to it: its source, its data folder, and PEOPLED for a labelled scene
+             with somebody in it
     """
 
     frame: Frame
@@ -66,7 +68,8 @@ def from_labels(
             frame = np.asarray(cv2.resize(frame, small, interpolation=cv2.INTER_AREA), np.uint8)
             ids = np.asarray(cv2.resize(ids, small, interpolation=cv2.INTER_NEAREST), np.uint8)
         mask = None if person is None else np.asarray((ids == person) * 255, np.uint8)
-        return Sample(frame, mask, ids, _origins(pair[0]))
+        peopled = (PEOPLED,) if mask is not None and mask.any() else ()
+        return Sample(frame, mask, ids, (*_origins(pair[0]), *peopled))
 
     pairs = [pair for pair in truth.pairs if not any(stem.endswith(pair[0].stem) for stem in leave_out)]
     if not pairs:
