@@ -31,7 +31,7 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from edgeseg.compress.channels import ChannelSet, channel_sets
+from edgeseg.compress.channels import ChannelSet, channel_sets, depthwise
 from edgeseg.compress.importance import Importance, Loss, importances
 from edgeseg.compress.plan import Plan, channels_and_macs, pixels_of
 from edgeseg.errors import UsageError
@@ -174,7 +174,10 @@ def milestones(has: float, target: float, steps: int) -> list[float]:
 
 
 def pruned_card(card: ModelCard, network: SegmentationNetwork) -> ModelCard:
-    """`card` for a pruned form of its network: with the table of channels, without accuracy and int8 ranges."""
+    """`card` for a pruned form of its network: with the table of channels, without accuracy and int8 ranges.
+
+    Where layers of a pruned network are substituted afterwards, take the card with those rewrites, and this again.
+    """
     original = dataclasses.replace(card, shapes={}).build()
     return dataclasses.replace(card, shapes=table(network, original), accuracy={}, ranges={})
 
@@ -187,9 +190,22 @@ def _remove(network: nn.Module, sets: Sequence[ChannelSet], gone: Sequence[Any])
             indices.setdefault(place, []).extend(at[torch.from_numpy(which)].flatten().tolist())
     layers = dict(network.named_modules())
     for (path, side), at_layer in indices.items():
-        if at_layer:
-            pruner = torch_pruning.pruner.function.PrunerBox[torch_pruning.ops.module2type(layers[path])]
-            (pruner.prune_out_channels if side == "out" else pruner.prune_in_channels)(layers[path], at_layer)
+        layer = layers[path]
+        if at_layer and depthwise(layer):
+            _remove_depthwise(layer, at_layer)
+        elif at_layer:
+            pruner = torch_pruning.pruner.function.PrunerBox[torch_pruning.ops.module2type(layer)]
+            (pruner.prune_out_channels if side == "out" else pruner.prune_in_channels)(layer, at_layer)
+
+
+def _remove_depthwise(layer: nn.Conv2d, outputs: Sequence[int]) -> None:
+    """torch-pruning knows those with one output for an input only."""
+    keep = torch.tensor(sorted({*range(layer.out_channels)} - {*outputs}))
+    several = layer.out_channels // layer.in_channels
+    layer.out_channels = len(keep)
+    layer.in_channels = layer.groups = len(keep) // several
+    layer.weight = nn.Parameter(layer.weight.detach()[keep])
+    layer.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach()[keep])
 
 
 def _least(count: int, floor: float, round_to: int) -> int:
