@@ -1,7 +1,7 @@
 """Inside the machine of scripts/camera_vm.sh: the real command on the kernel's cameras. Run by scripts/try_camera.py.
 
-/dev/video0 is vivid, the kernel's test camera; /dev/video10 a virtual camera with exclusive_caps, /dev/video11 one without. Every
-check prints one line; the exit status is the number of those that failed.
+/dev/video0 is vivid, the kernel's test camera; /dev/video10 a virtual camera with exclusive_caps, /dev/video11 one without.
+Every check prints one line; the exit status is the number of those that failed.
 """
 
 from __future__ import annotations
