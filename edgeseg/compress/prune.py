@@ -152,7 +152,7 @@ def prune(
             raise Unreachable(
                 f"{goal / 1e6:.1f} MMAC cannot be reached: with every layer at its least there are "
                 f"{plan.macs(removed) / 1e6:.1f}; lower floor ({floor}) or round_to ({round_to}), or protect fewer layers",
-                round(plan.macs(removed)),
+                round(float(plan.macs(removed))),
             )
         which = [np.sort(np.argsort(score, kind="stable")[: int(n)]) for score, n in zip(scores, removed, strict=True)]
         _remove(pruned, sets, which)

@@ -23,20 +23,21 @@ from typing import Any
 
 import cv2
 import torch
+from torch import nn
 
 from edgeseg.errors import DataError, ModelError, UsageError
 from edgeseg.models.checkpoint import Model, ModelCard, save_checkpoint
-from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.recipes.budget import THIS_MACHINE, Costs, exceeded
 from edgeseg.recipes.compression import Compression, settings_of
 from edgeseg.recipes.estimate import Speed, costs
+from edgeseg.recipes.job import Job
 from edgeseg.recipes.judge import judge
 from edgeseg.recipes.outcome import Outcome, choose
 from edgeseg.recipes.plan import Plan, open_steps, share_out
 from edgeseg.recipes.shape import Aim
 from edgeseg.recipes.state import STATE, Row, State, keys_of, load_state, open_row
 from edgeseg.recipes.steps import Export
-from edgeseg.recipes.work import WORK, Job, check_classes
+from edgeseg.recipes.work import WORK, check_classes
 from edgeseg.report.bench import Options, run_bench
 from edgeseg.report.cost import count
 from edgeseg.train.material import Material, read_material
@@ -64,7 +65,7 @@ def compress(task: Compression, plan: Plan, *, resume: bool = False, tell: Tell 
             tell(f"nothing to resume in {task.out}: beginning")
         state = State(settings, plan.speed.macs_per_ms if plan.speed else 0.0)
     make_folder(task.out)
-    remove_parts(task.out)
+    sweep(task.out)
     torch.manual_seed(task.seed)
     cv2.setNumThreads(1)
     sizes = (task.size, *task.framings, task.model.card.size)
@@ -167,7 +168,7 @@ class _Run:
         before = open_row(last.file, task.out)
         card = dataclasses.replace(before.card, name=task.out.name, size=task.size, framings=task.framings)
 
-        def cost_of(network: SegmentationNetwork) -> Costs:
+        def cost_of(network: nn.Module) -> Costs:
             return costs(network, task.size, task.recipe.precision, self._speed)
 
         return Job(
@@ -207,7 +208,7 @@ def timed(files: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     return tuple({**f, "latency_ms": row["latency_ms"]["median"]} for f, row in zip(files, report["results"], strict=True))
 
 
-def remove_parts(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """What a killed process was writing when it was killed."""
     for part in folder.rglob(".*.part*"):
         with suppress(OSError):
