@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ Report = dict[str, Any]
 
 def to_json(report: Report) -> str:
     return json.dumps(report, indent=2, allow_nan=False) + "\n"
+
+
+def hosts_to_json(answers: Sequence[tuple[str, Report | None, str]]) -> str:
+    """Of (host, its report or None, reason): {"schema", "hosts": [{"host", "report"} or {"host", "error"}]}."""
+    hosts = [
+        {"host": host, "error": why} if report is None else {"host": host, "report": report} for host, report, why in answers
+    ]
+    return json.dumps({"schema": SCHEMA, "hosts": hosts}, indent=2, allow_nan=False) + "\n"
 
 
 def read_report(path: Path) -> Report:
