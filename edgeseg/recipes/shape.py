@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from edgeseg.compress.choose import candidates, choose
 from edgeseg.compress.importance import Loss
+from edgeseg.compress.importance import Importance
 from edgeseg.compress.prune import Pruned, Unreachable, prune, pruned_card
 from edgeseg.compress.substitute import layer_macs, substitute
 from edgeseg.errors import UsageError
@@ -24,7 +25,7 @@ from edgeseg.recipes.steps import LowRank, Prune, Separable, Step, Substitute
 
 ATTEMPTS = 12  # at a goal in MACs with which all limits are kept
 LEAST = 2.0  # MACs; 1 would be a share
-QUICK = "l2"  # importance that needs no pictures
+QUICK: Importance = "l2"  # importance that needs no pictures
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Aim:
     def macs(self, network: nn.Module) -> float:
         """That `network` is to have after this step."""
         now = self.costs(network)
-        return now.macs * max(1.0, excess(self.limits, now)) ** (-1 / max(1, self.left))
+        share: float = max(1.0, excess(self.limits, now)) ** (-1 / max(1, self.left))
+        return now.macs * share
 
 
 @dataclass(frozen=True)
