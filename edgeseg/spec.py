@@ -109,13 +109,13 @@ class Spec:
         if missing:
             raise SpecError(f"the Spec lacks {', '.join(missing)}; set with: edgeseg spec FILE --set KEY=VALUE")
         try:
-            return cls(**{name: _typed(name, values[name], hints[name]) for name in fields if name in values})
+            return cls(**{name: typed(name, values[name], hints[name]) for name in fields if name in values})
         except (TypeError, ValueError) as error:
             raise SpecError(f"the Spec cannot be read: {error}") from None
 
 
-def _typed(name: str, value: Any, hint: Any) -> Any:
-    """`value` from JSON as the annotated type `hint` of field `name`; ValueError where it is not one."""
+def typed(name: str, value: Any, hint: Any) -> Any:
+    """`value` from JSON or TOML as the annotated type `hint` of field `name`; ValueError where it is not one."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         if value not in args:
@@ -127,13 +127,13 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         inner = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
         if len(inner) != len(value):
             raise ValueError(f"{name} must have {len(inner)} entries; got {len(value)}")
-        return tuple(_typed(name, v, h) for v, h in zip(value, inner, strict=True))
+        return tuple(typed(name, v, h) for v, h in zip(value, inner, strict=True))
     if origin is dict:
         if not isinstance(value, dict):
             raise ValueError(f"{name} must be an object; got {value!r}")
-        return {str(k): _typed(name, v, args[1]) for k, v in value.items()}
+        return {str(k): typed(name, v, args[1]) for k, v in value.items()}
     if type(None) in args:
-        return None if value is None else _typed(name, value, next(a for a in args if a is not type(None)))
+        return None if value is None else typed(name, value, next(a for a in args if a is not type(None)))
     if hint is Quantisation:
         return value if isinstance(value, Quantisation) else Quantisation(float(value["scale"]), int(value["zero_point"]))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

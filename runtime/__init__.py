@@ -10,41 +10,60 @@ with Blur(background="blur") as blur:
 
 from edgeseg.runtime.arrays import Alpha, Frame, Matte, Shot
 from edgeseg.runtime.backgrounds import Background, open_background
+from edgeseg.runtime.blur import Blur
 from edgeseg.runtime.camera import SyntheticCamera, Webcam
+from edgeseg.runtime.cameras import open_camera
 from edgeseg.runtime.capture import Pictures, Source, open_source
-from edgeseg.runtime.composite import blend, masked_blur
+from edgeseg.runtime.clock_camera import ClockCamera
+from edgeseg.runtime.composite import blend
+from edgeseg.runtime.live import Camera, LiveSource
+from edgeseg.runtime.masked_blur import masked_blur
 from edgeseg.runtime.null_session import NullSession
 from edgeseg.runtime.picture import read_picture
-from edgeseg.runtime.pipeline import Blur, RunReport, limit_threads, run
-from edgeseg.runtime.refine import Smoother, refine
+from edgeseg.runtime.pipeline import RunReport, limit_threads, run
+from edgeseg.runtime.refine import Refinement, refine
 from edgeseg.runtime.session import Session, open_session
 from edgeseg.runtime.sinks import Null, Sink, open_sink
+from edgeseg.runtime.smoothing import Smoother
+from edgeseg.runtime.stages import StageTimes
+from edgeseg.runtime.stream import Stream
 from edgeseg.runtime.video import VideoFile
 from edgeseg.runtime.video_sink import VideoSink
+from edgeseg.runtime.work import Segmenter, Stage, Work
 
 __all__ = [
     "Alpha",
     "Background",
     "Blur",
+    "Camera",
+    "ClockCamera",
     "Frame",
+    "LiveSource",
     "Matte",
     "Null",
     "NullSession",
     "Pictures",
+    "Refinement",
     "RunReport",
+    "Segmenter",
     "Session",
     "Shot",
     "Sink",
     "Smoother",
     "Source",
+    "Stage",
+    "StageTimes",
+    "Stream",
     "SyntheticCamera",
     "VideoFile",
     "VideoSink",
     "Webcam",
+    "Work",
     "blend",
     "limit_threads",
     "masked_blur",
     "open_background",
+    "open_camera",
     "open_session",
     "open_sink",
     "open_source",

@@ -1,4 +1,4 @@
-"""What stands behind the person: the room blurred, a colour, a picture or a video."""
+"""What stands behind the person: the room blurred, a colour, a picture, a video, or nothing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ import cv2
 import numpy as np
 
 from edgeseg.errors import DataError, UsageError
-from edgeseg.runtime.arrays import Alpha, Frame
+from edgeseg.runtime.arrays import Frame
+from edgeseg.runtime.buffers import Buffers
 from edgeseg.runtime.capture import is_picture
-from edgeseg.runtime.composite import GUARD, masked_blur
+from edgeseg.runtime.masked_blur import Kind, masked_blur
 from edgeseg.runtime.picture import read_picture
-from edgeseg.runtime.tensors import shrink
 from edgeseg.runtime.video import VideoFile
+from edgeseg.runtime.work import Work
+
+GUARD = 1 / 50  # of the frame's short side: so near to the person the room's own colours are not trusted
+SMOOTH_PX = 12.0  # sigma of the blur from which on neighbouring rows need not be told apart
+KINDS = ("gaussian", "box", "bokeh")
+GREEN = "#00b140"  # chroma key green, as studios paint it
 
 
 class Background(Protocol):
@@ -24,22 +30,27 @@ class Background(Protocol):
 
     replaces: bool  # nothing of the room is left in it
 
-    def draw(self, frame: Frame, alpha: Alpha, time_s: float, out: Frame) -> None:
-        """Fill `out`, of the size of `frame`; `alpha` (h, w) tells where the person is."""
+    def draw(self, work: Work) -> None:
+        """Fill `work.out`; `work.alpha` (h, w) tells where the person is. Nothing else of `work` is changed."""
 
     def close(self) -> None: ...
 
 
-def open_background(what: str | Path, strength: float = 0.5) -> Background:
-    """A background for "blur", "#rrggbb", or the path of a picture or a video.
+def open_background(what: str | Path, strength: float = 0.5, kind: Kind = "gaussian") -> Background:
+    """A background for "blur", "green", "#rrggbb", "transparent", or the path of a picture or a video.
 
     strength  of the blur, 0 (slight) .. 1 (only light and colours are left); other backgrounds have none
+    kind      of the blur: "gaussian", "box", or "bokeh", the discs of a lens
 
     Raises UsageError or DataError.
     """
     text = str(what)
     if text == "blur":
-        return Blurred(strength)
+        return Blurred(strength, kind)
+    if text == "transparent":
+        return Transparent()
+    if text == "green":
+        text = GREEN
     if text.startswith("#"):
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
             raise UsageError(f"background {text!r} is not a colour; write #rrggbb, as in #00b140")
@@ -47,7 +58,7 @@ def open_background(what: str | Path, strength: float = 0.5) -> Background:
         return Picture(np.full((1, 1, 3), (blue, green, red), np.uint8))
     path = Path(what)
     if not path.is_file():
-        raise DataError(f"background {text!r} is not blur, a colour (#rrggbb) or a file; give one of these")
+        raise DataError(f"background {text!r} is not blur, green, transparent, a colour (#rrggbb) or a file; give one of these")
     return Picture(read_picture(path)) if is_picture(path) else Video(path)
 
 
@@ -56,21 +67,31 @@ class Blurred:
 
     replaces = False
 
-    def __init__(self, strength: float = 0.5) -> None:
+    def __init__(self, strength: float = 0.5, kind: Kind = "gaussian") -> None:
         if not 0 <= strength <= 1:
             raise UsageError(f"strength must be within 0..1, got {strength:g}")
+        if kind not in KINDS:
+            raise UsageError(f"there is no blur {kind!r}; there are: {', '.join(KINDS)}")
         self._strength = strength
+        self._kind = kind
+        self._buffers = Buffers()
 
-    def draw(self, frame: Frame, alpha: Alpha, time_s: float, out: Frame) -> None:
-        height, width = frame.shape[:2]
+    def draw(self, work: Work) -> None:
+        height, width = work.size
         short = min(height, width)
         sigma = (0.012 + 0.048 * self._strength) * short  # 9 to 43 pixels of 720
-        # As small as still leaves the blur two pixels wide: enlarged again, it shows no grid.
-        step = 2 ** max(0, min(4, int(math.log2(max(1.0, sigma / 2)))))
+        # As small as still leaves the blur two pixels wide: enlarged again, it shows no grid. Discs have edges, and need more.
+        least = 5 if self._kind == "bokeh" else 2
+        step = 2 ** max(0, min(4, int(math.log2(max(1.0, sigma / least)))))
         size = max(1, height // step), max(1, width // step)
-        small_alpha = shrink(alpha, size)
-        small = masked_blur(shrink(frame, size), small_alpha, sigma / step, GUARD * short / step)
-        cv2.resize(small, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+        person, guard = work.alpha_shrunk(size), GUARD * short / step
+        small = masked_blur(work.pyramid.shrunk(size), person, sigma / step, guard, self._kind, self._buffers)
+        if height % 2 or sigma < SMOOTH_PX:
+            cv2.resize(small, (width, height), dst=work.out, interpolation=cv2.INTER_LINEAR)
+        else:  # two rows of such a blur are the same to a byte or two, and copying one is cheaper than interpolating it
+            half = self._buffers.take("half", (height // 2, width, 3))
+            cv2.resize(small, (width, height // 2), dst=half, interpolation=cv2.INTER_LINEAR)
+            work.out.reshape(height // 2, 2, width, 3)[:] = half[:, None]
 
     def close(self) -> None:
         pass
@@ -85,10 +106,22 @@ class Picture:
         self._picture = picture
         self._covering: Frame | None = None
 
-    def draw(self, frame: Frame, alpha: Alpha, time_s: float, out: Frame) -> None:
-        if self._covering is None or self._covering.shape != out.shape:
-            self._covering = cover(self._picture, (out.shape[0], out.shape[1]))
-        np.copyto(out, self._covering)
+    def draw(self, work: Work) -> None:
+        if self._covering is None or self._covering.shape != work.out.shape:
+            self._covering = cover(self._picture, work.size)
+        np.copyto(work.out, self._covering)
+
+    def close(self) -> None:
+        pass
+
+
+class Transparent:
+    """Nothing: what is shown is the person alone, and how much of each pixel that is. Its colour is black."""
+
+    replaces = True
+
+    def draw(self, work: Work) -> None:
+        work.out[:] = 0
 
     def close(self) -> None:
         pass
@@ -110,7 +143,8 @@ class Video:
         self._shots = iter(self._file)
         self._next = next(self._shots)
 
-    def draw(self, frame: Frame, alpha: Alpha, time_s: float, out: Frame) -> None:
+    def draw(self, work: Work) -> None:
+        time_s = work.time_s
         if time_s < self._start_s:  # the frames' clock has gone back
             self._start_s = time_s
         skipped = 0
@@ -128,7 +162,7 @@ class Video:
             if skipped > 8:  # too slow, or a jump in time: go on from here, rather than decode for ever
                 self._start_s = time_s - self._next.time_s + 1e-3
                 break
-        self._now.draw(frame, alpha, time_s, out)
+        self._now.draw(work)
 
     def close(self) -> None:
         self._file.__exit__(None, None, None)

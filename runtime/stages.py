@@ -10,26 +10,55 @@ import numpy as np
 
 STAGES = ("capture", "infer", "refine", "composite", "sink")
 KEPT = 10_000  # newest times of each stage: some minutes of video, and bounded
+RECENT = 90  # of them, that the live line tells of: some seconds
+
+Quantiles = dict[str, float | None]
 
 
 class StageTimes:
-    """A stopwatch with one hand a stage: `with times.of("infer"): ...`"""
+    """A stopwatch with one hand a stage: `with times.of("infer"): ...`. Each stage belongs to one thread; anybody may read.
+
+    lag  is how long a frame took from its source until the sink had it: more than the stages' sum where it had to wait
+    """
 
     def __init__(self) -> None:
-        self._times_ms: dict[str, deque[float]] = {stage: deque(maxlen=KEPT) for stage in STAGES}
+        self._times_ms: dict[str, deque[float]] = {stage: deque(maxlen=KEPT) for stage in (*STAGES, "lag")}
+        self._done_s: deque[float] = deque(maxlen=RECENT)
 
     def of(self, stage: str) -> _Timed:
         return _Timed(self._times_ms[stage])
 
-    def summary(self) -> dict[str, dict[str, float | None]]:
+    def arrived(self, came_s: float) -> None:
+        """The sink has a frame that came from its source at `came_s`, on the clock of time.perf_counter."""
+        now_s = time.perf_counter()
+        self._times_ms["lag"].append(1e3 * (now_s - came_s))
+        self._done_s.append(now_s)
+
+    def summary(self) -> dict[str, Quantiles]:
         """Median and 95th percentile of each stage in milliseconds; None for a stage that never ran."""
-        return {
-            stage: {
-                "median": round(float(np.median(times)), 3) if times else None,
-                "p95": round(float(np.percentile(times, 95)), 3) if times else None,
-            }
-            for stage, times in self._times_ms.items()
-        }
+        return {stage: _quantiles(list(self._times_ms[stage])) for stage in STAGES}
+
+    def lag_ms(self) -> Quantiles:
+        """Median and 95th percentile of the lag in milliseconds."""
+        return _quantiles(list(self._times_ms["lag"]))
+
+    def line(self) -> str:
+        """The last seconds in a line: frames a second, then median/95th percentile of each stage in ms."""
+        done_s = list(self._done_s)
+        fps = (len(done_s) - 1) / (done_s[-1] - done_s[0]) if len(done_s) > 1 and done_s[-1] > done_s[0] else 0.0
+        stages = []
+        for stage in STAGES:
+            times = _quantiles(list(self._times_ms[stage])[-RECENT:])
+            if times["median"] is not None:
+                stages.append(f"{stage} {times['median']:.1f}/{times['p95']:.1f}")
+        return f"{fps:.1f} fps  {'  '.join(stages)} ms"
+
+
+def _quantiles(times_ms: list[float]) -> Quantiles:
+    if not times_ms:
+        return {"median": None, "p95": None}
+    median, p95 = np.percentile(times_ms, (50, 95))
+    return {"median": round(float(median), 3), "p95": round(float(p95), 3)}
 
 
 class _Timed:

@@ -26,12 +26,15 @@ def shrink(frame: Frame, size: tuple[int, int]) -> Frame:
     height, width = size
     while frame.shape[0] >= 2 * height and frame.shape[1] >= 2 * width:
         frame = cv2.resize(frame, (frame.shape[1] // 2, frame.shape[0] // 2), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-    rows, columns = frame.shape[:2]
-    if (rows, columns) == size:
-        return frame
-    # One axis may still be far too long (a tall or wide frame): only the area average is safe there.
-    steep = rows > 3 * height or columns > 3 * width
-    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if steep else cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return frame if frame.shape[:2] == size else stretch(frame, size)
+
+
+def stretch(frame: Frame, size: tuple[int, int], out: Frame | None = None) -> Frame:
+    """The last step of `shrink`: less than a halving left, at least along one axis."""
+    height, width = size
+    # The other axis may still be far too long (a tall or wide frame): only the area average is safe there.
+    steep = frame.shape[0] > 3 * height or frame.shape[1] > 3 * width
+    return cv2.resize(frame, (width, height), dst=out, interpolation=cv2.INTER_AREA if steep else cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 class Encoder:

@@ -15,5 +15,6 @@ settings.load_profile("edgeseg")
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    """No test reads or writes the cache of whoever runs it."""
+    """No test reads or writes the cache or the settings of whoever runs it."""
     monkeypatch.setenv("EDGESEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))

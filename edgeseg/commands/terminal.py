@@ -6,7 +6,7 @@ import math
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -40,6 +40,28 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
         if len(numbers) != 3 or not all(math.isfinite(n) for n in numbers):
             self.fail(f"{value!r} is not three numbers; write one for red, green and blue, as in 0.5,0.5,0.5", param, ctx)
         return numbers
+
+
+class Threads(click.ParamType):  # type: ignore[type-arg]
+    """A number of threads, or "auto"."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["auto"]:
+        if value == "auto":
+            return "auto"
+        try:
+            threads = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a valid integer, nor 'auto'", param, ctx)
+        if threads < 1:
+            self.fail(f"{threads} is not in the range x>=1", param, ctx)
+        return threads
+
+
+def say(line: str) -> None:
+    """One line of talk on stderr."""
+    click.echo(f"edgeseg: {line}", err=True)
 
 
 def emit_json(value: object) -> None:

@@ -70,14 +70,14 @@ def _norm(p: int) -> Callable[[nn.Module, bool], Tensor | None]:
     def norm(layer: nn.Module, reads: bool) -> Tensor | None:
         if not isinstance(layer, CONVOLUTIONS):
             return None
-        norms = by_channel(layer, layer.weight, reads).norm(p, dim=1)
+        norms: Tensor = torch.linalg.vector_norm(by_channel(layer, layer.weight, reads), p, dim=1)
         return norms / norms.mean().clamp_min(TINY)
 
     return norm
 
 
 def _scale(layer: nn.Module, reads: bool) -> Tensor | None:
-    return layer.weight.abs() if isinstance(layer, nn.BatchNorm2d) else None  # type: ignore[no-any-return]
+    return layer.weight.abs() if isinstance(layer, nn.BatchNorm2d) else None
 
 
 def _distance(layer: nn.Module, reads: bool) -> Tensor | None:

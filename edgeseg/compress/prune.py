@@ -31,7 +31,7 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from edgeseg.compress.channels import ChannelSet, channel_sets
+from edgeseg.compress.channels import ChannelSet, channel_sets, depthwise
 from edgeseg.compress.importance import Importance, Loss, importances
 from edgeseg.compress.plan import Plan, channels_and_macs, pixels_of
 from edgeseg.errors import UsageError
@@ -40,6 +40,14 @@ from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.models.shapes import HEAD, table
 
 Scope = Literal["global", "layer"]
+
+
+class Unreachable(UsageError):
+    """More was asked for than can go; `least` MACs is what can be reached."""
+
+    def __init__(self, message: str, least: int) -> None:
+        super().__init__(message)
+        self.least = least
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ def prune(
     batches     for "taylor", see `importances`; read again in every round
     rounds      in how many steps to the target; the importance is taken anew for each
 
-    UsageError for a target that cannot be reached and a protected layer that does not exist.
+    Unreachable for a target below what every layer keeps, UsageError for a protected layer that does not exist.
     """
     if macs <= 0 or not 0 <= floor <= 1 or round_to < 1 or rounds < 1 or scope not in get_args(Scope):
         raise UsageError(
@@ -141,9 +149,10 @@ def prune(
         most = np.array([min(int((~c.fixed).sum()), c.count - least.get(c.name, 0)) for c in sets], float)
         removed = plan.choose(goal, scores if scope == "global" else None, most, round_to, by_mac)
         if plan.macs(removed) > goal:
-            raise UsageError(
+            raise Unreachable(
                 f"{goal / 1e6:.1f} MMAC cannot be reached: with every layer at its least there are "
-                f"{plan.macs(removed) / 1e6:.1f}; lower floor ({floor}) or round_to ({round_to}), or protect fewer layers"
+                f"{plan.macs(removed) / 1e6:.1f}; lower floor ({floor}) or round_to ({round_to}), or protect fewer layers",
+                round(float(plan.macs(removed))),
             )
         which = [np.sort(np.argsort(score, kind="stable")[: int(n)]) for score, n in zip(scores, removed, strict=True)]
         _remove(pruned, sets, which)
@@ -165,7 +174,10 @@ def milestones(has: float, target: float, steps: int) -> list[float]:
 
 
 def pruned_card(card: ModelCard, network: SegmentationNetwork) -> ModelCard:
-    """`card` for a pruned form of its network: with the table of channels, without accuracy and int8 ranges."""
+    """`card` for a pruned form of its network: with the table of channels, without accuracy and int8 ranges.
+
+    Where layers of a pruned network are substituted afterwards, take the card with those rewrites, and this again.
+    """
     original = dataclasses.replace(card, shapes={}).build()
     return dataclasses.replace(card, shapes=table(network, original), accuracy={}, ranges={})
 
@@ -178,9 +190,22 @@ def _remove(network: nn.Module, sets: Sequence[ChannelSet], gone: Sequence[Any])
             indices.setdefault(place, []).extend(at[torch.from_numpy(which)].flatten().tolist())
     layers = dict(network.named_modules())
     for (path, side), at_layer in indices.items():
-        if at_layer:
-            pruner = torch_pruning.pruner.function.PrunerBox[torch_pruning.ops.module2type(layers[path])]
-            (pruner.prune_out_channels if side == "out" else pruner.prune_in_channels)(layers[path], at_layer)
+        layer = layers[path]
+        if at_layer and depthwise(layer):
+            _remove_depthwise(layer, at_layer)
+        elif at_layer:
+            pruner = torch_pruning.pruner.function.PrunerBox[torch_pruning.ops.module2type(layer)]
+            (pruner.prune_out_channels if side == "out" else pruner.prune_in_channels)(layer, at_layer)
+
+
+def _remove_depthwise(layer: nn.Conv2d, outputs: Sequence[int]) -> None:
+    """torch-pruning knows those with one output for an input only."""
+    keep = torch.tensor(sorted({*range(layer.out_channels)} - {*outputs}))
+    several = layer.out_channels // layer.in_channels
+    layer.out_channels = len(keep)
+    layer.in_channels = layer.groups = len(keep) // several
+    layer.weight = nn.Parameter(layer.weight.detach()[keep])
+    layer.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach()[keep])
 
 
 def _least(count: int, floor: float, round_to: int) -> int:

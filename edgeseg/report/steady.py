@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeseg.report.predict import Predictor
-from edgeseg.runtime.arrays import Frame
-from edgeseg.runtime.refine import Smoother, finish, fit, plane_size
+from edgeseg.runtime.arrays import Alpha, Frame, Matte
+from edgeseg.runtime.infer import half_luma
+from edgeseg.runtime.refine import Refiner, plane_size
+from edgeseg.runtime.smoothing import Smoother
 from edgeseg.runtime.tensors import shrink
 
 
@@ -21,10 +23,16 @@ class RefinedMasks:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._smoother = Smoother()
+        self._refiner = Refiner()
 
     def __call__(self, frame: Frame) -> dict[str, npt.NDArray[np.bool_]]:
         matte = self._predictor.matte(frame)
         size = (frame.shape[0], frame.shape[1])
         small = shrink(frame, plane_size(*size))
-        kinds = {"off": matte, "on": self._smoother(small, matte)}
-        return {kind: finish(fit(small, m), size) > 127 for kind, m in kinds.items()}
+        kinds = {"off": matte, "on": self._smoother(half_luma(small), matte)}
+        return {kind: self._refined(small, m, size) > 127 for kind, m in kinds.items()}
+
+    def _refined(self, small: Frame, matte: Matte, size: tuple[int, int]) -> Alpha:
+        alpha = np.empty(size, np.uint8)
+        self._refiner.finish(self._refiner.fit(small, matte), alpha)
+        return alpha

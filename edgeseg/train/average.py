@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from edgeseg.models.checkpoint import ModelCard
 from edgeseg.models.layers import SegmentationNetwork
+from edgeseg.train.device import autocast
 from edgeseg.train.task import State, cut
 
 
@@ -28,7 +29,9 @@ class Average:
 
 
 @torch.no_grad()
-def averaged_network(card: ModelCard, state: State, images: Iterable[Tensor], device: torch.device) -> SegmentationNetwork:
+def averaged_network(
+    card: ModelCard, state: State, images: Iterable[Tensor], device: torch.device, precision: str = "bf16"
+) -> SegmentationNetwork:
     """The network of `card` in evaluation mode, without auxiliary classes, with the weights of `state`, and batch-norm
     statistics estimated anew from `images` (batches): those that were gathered while training belong to other weights.
     """
@@ -41,6 +44,8 @@ def averaged_network(card: ModelCard, state: State, images: Iterable[Tensor], de
         if isinstance(module, nn.Dropout2d):
             module.p = 0.0  # dropout changes the variance that batch norm sees
     network.train()
-    for image in images:
-        network(image)
+    # Not around what is above: autocast keeps its copies of weights that were used once, and loading others changes no copy.
+    with autocast(device, precision):
+        for image in images:
+            network(image)
     return network.eval()

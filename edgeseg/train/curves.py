@@ -45,7 +45,7 @@ def draw(path: Path, rows: Sequence[Row]) -> None:
         axes.plot(epochs, values, ".-", color="#1f4e79")
         axes.set_ylabel(name)
     for i, (name, points) in enumerate(_series(rows).items()):
-        label = f"{name}  {points[-1][1]:.4f}"
+        label = f"{name if len(name) <= 40 else name[:39] + '…'}  {points[-1][1]:.4f}"
         score.plot(
             *zip(*points, strict=True), ".-", label=label, linewidth=2.5 if i == 0 else 1, color="black" if i == 0 else None
         )

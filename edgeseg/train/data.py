@@ -133,6 +133,6 @@ def load_all(items: Iterable[Item], load: Callable[[Item], Loaded]) -> list[Load
         except DataError as error:
             errors.append(error)
     if errors:
-        more = f" (and {len(errors) - 1} more like it or otherwise; edgeseg data check names all)" if len(errors) > 1 else ""
+        more = f", and {len(errors) - 1} more, which edgeseg data check names" if len(errors) > 1 else ""
         raise DataError(f"{len(errors)} of {len(errors) + len(loaded)} pictures cannot be used: {errors[0]}{more}")
     return loaded

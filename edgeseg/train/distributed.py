@@ -87,7 +87,7 @@ class Processes:
             return network
         cards = [self.device] if self.device.type == "cuda" else None
         # Batch-norm statistics are estimated anew for every checkpoint, and play no part while training.
-        return DistributedDataParallel(network, device_ids=cards, broadcast_buffers=False)
+        return DistributedDataParallel(network, device_ids=cards, forward_sync_buffers=False)
 
     @staticmethod
     def apart(network: nn.Module) -> AbstractContextManager[None]:

@@ -23,7 +23,7 @@ from edgeseg.models.distil import Teacher
 from edgeseg.train.average import averaged_network
 from edgeseg.train.curves import Record
 from edgeseg.train.data import Frame
-from edgeseg.train.device import autocast, loaders
+from edgeseg.train.device import loaders
 from edgeseg.train.distributed import Processes
 from edgeseg.train.learner import Learner
 from edgeseg.train.log import Row, last_scores, write_log
@@ -147,8 +147,7 @@ def _judge(
     card, device = learner.card, learner.where.device
     batches = data.batches(schedule.framings or (card.size,), batch)
     images = (image.to(device, memory_format=torch.channels_last) for image, _ in islice(batches, ESTIMATE))
-    with autocast(device, schedule.precision):
-        network = averaged_network(card, learner.averaged, images, device)
+    network = averaged_network(card, learner.averaged, images, device, schedule.precision)
     batches.close()
     scores = validate(lambda image: network(image.to(device)).cpu(), validation, card)
     rounded = {key: round(value, 4) for key, value in scores.items()}

@@ -16,7 +16,7 @@ from edgeseg.train.data import Frame, Pair, load, load_all, read_folder, split, 
 from edgeseg.train.data import pictures_in as paths_in
 from edgeseg.train.losses import IGNORE
 from edgeseg.train.pictures import read_frame
-from edgeseg.train.samples import Sample, from_labels, from_pairs
+from edgeseg.train.samples import Sample, from_labels, from_pair
 from edgeseg.train.truth import named_classes, read_truth
 from edgeseg.train.validate import Held
 
@@ -75,9 +75,7 @@ class Strange:
         if not self.files:
             return []
         ids = ", ".join(map(str, sorted(self.ids)))
-        return [
-            f"{len(self.files)} label files have ids outside the classes ({ids}), not learned; the first is {self.files[0]}"
-        ]
+        return [f"{len(self.files)} label files have ids outside the classes ({ids}), left out; the first is {self.files[0]}"]
 
 
 def read_material(folders: Folders, longest: int) -> Material:
@@ -95,7 +93,7 @@ def person_material(folders: Folders, longest: int) -> Material:
     training, held = split(pairs)
     if not held:
         raise DataError(f"{len(pairs)} pairs are too few to hold any back for validation; give at least 20 of each source")
-    samples = from_pairs(training, longest)
+    samples, judged = _loaded(training, held, longest)
     rooms = pictures_in(folders.backgrounds) if folders.backgrounds else []
     empty = [sample.frame for sample in samples if sample.mask is not None and not sample.mask.any()]
     if len(empty) == len(samples):
@@ -118,7 +116,6 @@ def person_material(folders: Folders, longest: int) -> Material:
         samples += scenes
         rooms += [scene.frame for scene in scenes if scene.mask is not None and not scene.mask.any()]
         note += f", {folder.name} labels ({len(labelled.pairs)})"
-    judged = load_all(held, _held)
     for folder in folders.validation:
         truth = read_truth(folder, PERSON, 1)
         judged += [Held(frame, ids, folder.name) for frame, ids in load_all(truth.pairs, truth.read)]
@@ -188,9 +185,18 @@ def _unpaired(folders: Folders) -> list[str]:
     return lines
 
 
-def _held(pair: Pair) -> Held:
-    frame, mask = load(pair)
-    return Held(frame, np.asarray(mask > 127, np.uint8), pair.source)
+def _loaded(training: Sequence[Pair], held: Sequence[Pair], longest: int) -> tuple[list[Sample], list[Held]]:
+    """Both at once, so that what cannot be used is counted over all."""
+
+    def read(pair: Pair) -> Sample | Held:
+        if pair not in back:
+            return from_pair(pair, longest)
+        frame, mask = load(pair)
+        return Held(frame, np.asarray(mask > 127, np.uint8), pair.source)
+
+    back = set(held)
+    both = load_all([*training, *held], read)
+    return [item for item in both if isinstance(item, Sample)], [item for item in both if isinstance(item, Held)]
 
 
 def pictures_in(folder: Path) -> list[Frame]:

@@ -39,9 +39,9 @@ class Sample:
     origins: tuple[str, ...] = ()
 
 
-def from_pairs(pairs: Sequence[Pair], longest: int) -> list[Sample]:
-    """Pictures with the person's mask. DataError counts those that cannot be used."""
-    return load_all(pairs, lambda pair: Sample(*load(pair, longest), origins=_origins(pair.image, pair.source)))
+def from_pair(pair: Pair, longest: int) -> Sample:
+    """A picture with the person's mask. DataError where it cannot be used."""
+    return Sample(*load(pair, longest), origins=_origins(pair.image, pair.source))
 
 
 def from_labels(

@@ -42,7 +42,8 @@ def load_state(path: Path, learner: Learner, settings: Settings, must: Sequence[
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, OSError, KeyError, UnpicklingError) as error:
-        raise ModelError(f"{path} cannot be read ({str(error).splitlines()[0]}); leave out --resume to begin") from None
+        why = (str(error).splitlines() or ["it is empty"])[0]
+        raise ModelError(f"{path} cannot be read ({why}); leave out --resume to begin anew") from None
     if not isinstance(state, dict) or "rows" not in state:
         raise ModelError(f"{path} is not a state of this kind of training; leave out --resume, or choose another --out")
     before = state["settings"]

@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import DataError, EdgesegError, UsageError
-from edgeseg.runtime import Shot, VideoSink, open_background
+from edgeseg.runtime import Shot, VideoSink, Work, open_background
 from edgeseg.runtime.backgrounds import Background, cover
 
 
 def drawn(background: Background, size: tuple[int, int] = (90, 160), time_s: float = 0.0) -> np.ndarray:
-    out = np.zeros((*size, 3), np.uint8)
-    background.draw(np.zeros_like(out), np.zeros(size, np.uint8), time_s, out)
-    return out
+    work = Work().load(Shot(np.zeros((*size, 3), np.uint8), time_s))
+    work.alpha = np.zeros(size, np.uint8)
+    background.draw(work)
+    return work.out
 
 
 def test_a_colour_is_red_green_blue() -> None:
     assert (drawn(open_background("#ff8000")) == (0, 128, 255)).all()
+    assert (drawn(open_background("green")) == (64, 177, 0)).all()
 
 
 @pytest.mark.parametrize("size", [(90, 160), (160, 90), (100, 100), (31, 77)])
@@ -74,7 +76,9 @@ def test_more_strength_blurs_more() -> None:
     frame[:, 160:] = 200
     widths = []
     for strength in (0.0, 0.5, 1.0):
-        out = np.empty_like(frame)
-        open_background("blur", strength).draw(frame, np.zeros((180, 320), np.uint8), 0.0, out)
+        work = Work().load(Shot(frame, 0.0))
+        work.alpha = np.zeros((180, 320), np.uint8)
+        open_background("blur", strength).draw(work)
+        out = work.out
         widths.append(int(((out[90, :, 0] > 20) & (out[90, :, 0] < 180)).sum()))
     assert 3 < widths[0] < widths[1] < widths[2]

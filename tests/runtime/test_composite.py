@@ -8,10 +8,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeseg.runtime.backgrounds import Blurred
-from edgeseg.runtime.composite import blend, clean_room, masked_blur, veil
+from edgeseg.errors import UsageError
+from edgeseg.runtime import Shot, Work
+from edgeseg.runtime.backgrounds import Blurred, Transparent
+from edgeseg.runtime.bokeh import blur_disc, bytes_of, light_of
+from edgeseg.runtime.buffers import Buffers
+from edgeseg.runtime.composite import blend, veil
+from edgeseg.runtime.edge_colours import add_light, check_light_wrap, clean_room, cut_out, wrapped_light
+from edgeseg.runtime.masked_blur import Kind, blur_box, blur_gaussian, masked_blur
 
 WALL, SHIRT = (60, 120, 60), (40, 40, 230)
+
+
+KINDS: list[Kind] = ["gaussian", "box", "bokeh"]
+
+
+def work_of(frame: np.ndarray, alpha: np.ndarray) -> Work:
+    work = Work().load(Shot(frame, 0.0))
+    work.alpha = alpha
+    return work
+
+
+def blurred(frame: np.ndarray, alpha: np.ndarray, strength: float = 0.5, kind: Kind = "gaussian") -> np.ndarray:
+    work = work_of(frame, alpha)
+    Blurred(strength, kind).draw(work)
+    return work.out
 
 
 def person_before_wall(size: tuple[int, int] = (720, 1280)) -> tuple[np.ndarray, np.ndarray]:
@@ -31,14 +52,13 @@ def red_in_ring(background: np.ndarray, alpha: np.ndarray, width: int = 20) -> f
     return float((background[ring][:, 2].astype(float) - WALL[2]).mean() / (SHIRT[2] - WALL[2]))
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("tight_px", [0, 6])
-def test_the_blur_takes_no_colour_from_the_person(strength: float, tight_px: int) -> None:
+def test_the_blur_takes_no_colour_from_the_person(strength: float, tight_px: int, kind: Kind) -> None:
     frame, alpha = person_before_wall()
     matte = cv2.erode(alpha, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * tight_px + 1,) * 2)) if tight_px else alpha
-    out = np.empty_like(frame)
-    Blurred(strength).draw(frame, matte, 0.0, out)
-    assert red_in_ring(out, alpha) < 0.01
+    assert red_in_ring(blurred(frame, matte, strength, kind), alpha) < 0.002
     plain = cv2.GaussianBlur(frame, (0, 0), 20)
     assert red_in_ring(plain, alpha) > 0.1  # the measure sees a halo where there is one
 
@@ -47,25 +67,54 @@ def test_a_hole_in_the_matte_shows_room_not_black() -> None:
     frame, alpha = person_before_wall()
     full = np.full_like(alpha, 255)
     full[:, :100] = 0  # room is seen at the far left only
-    out = np.empty_like(frame)
-    Blurred(0.5).draw(frame, full, 0.0, out)
-    assert np.abs(out[360, 1200].astype(int) - WALL).max() <= 3
+    assert np.abs(blurred(frame, full)[360, 1200].astype(int) - WALL).max() <= 3
 
 
-@pytest.mark.parametrize("value", [0, 255])
-def test_a_flat_frame_stays_flat_whatever_the_matte(value: int) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", [0, 100, 255])
+def test_a_flat_frame_stays_flat_whatever_the_matte(value: int, kind: Kind) -> None:
     frame = np.full((90, 160, 3), (10, 128, 250), np.uint8)
     alpha = np.full((90, 160), value, np.uint8)
-    assert np.abs(masked_blur(frame, alpha, 3.0, 1.0).astype(int) - frame).max() <= 1
+    assert np.abs(masked_blur(frame, alpha, 3.0, 1.0, kind).astype(int) - frame).max() <= 1
 
 
-def test_the_blur_is_a_blur_once() -> None:
-    # A step of 200 blurred by sigma rises by 200 erf(4.5 / (sigma sqrt 2)) over its middle nine pixels: 76 for a sigma of 9
-    # (70 for three boxes of 19 in its place), and 55 if it were blurred twice.
-    frame = np.zeros((64, 256, 3), np.uint8)
-    frame[:, 128:] = 200
-    blurred = masked_blur(frame, np.zeros((64, 256), np.uint8), 9.0, 1.0)[32, :, 0].astype(float)
-    assert blurred[132] - blurred[123] == pytest.approx(73, abs=8)
+@pytest.mark.parametrize("sigma", [1.0, 1.5, 2.0, 3.25, 4.9, 9.0, 14.0])
+def test_the_blur_has_its_width_and_is_done_once(sigma: float) -> None:
+    # The standard deviation of the response to a line, along one axis. Blurred twice it would be 1.41 times that.
+    line = np.zeros((9, 257, 4), np.float32)
+    line[:, 128] = 1000
+    x = np.arange(257) - 128
+    for blur, tolerance in ((blur_gaussian, 0.1), (blur_box, 0.2), (lambda p, s: blur_disc(p, 2 * s), 0.15)):
+        if tolerance == 0.15 and sigma < 3:
+            continue  # too few pixels for a disc: bokeh is made on pictures where it has five and more
+        response = blur(line.copy(), sigma)[4, :, 0]
+        assert response.sum() == pytest.approx(1000, rel=1e-3)
+        assert np.sqrt((response * x**2).sum() / 1000) == pytest.approx(sigma, rel=tolerance)
+
+
+def test_a_light_becomes_a_disc_and_keeps_its_light() -> None:
+    frame = np.full((121, 121, 3), 20, np.uint8)
+    frame[58:63, 58:63] = 255  # a lamp
+    out = masked_blur(frame, np.zeros((121, 121), np.uint8), 10.0, 1.0, "bokeh").astype(int)  # radius 20
+    row = out[60, :, 0]
+    inside, outside = row[45:76], np.r_[row[:35], row[86:]]
+    assert inside.min() > 60  # seen, where a Gaussian of that width leaves 20 + 235 * 25 / 628 = 29 at the best
+    assert np.ptp(inside) <= 12  # as bright at its rim as in its middle: a disc, not a bell
+    assert outside.max() <= 24
+    y, x = np.nonzero(out[..., 0] > 45)
+    assert np.ptp(y) == pytest.approx(np.ptp(x), abs=2)
+    assert len(y) == pytest.approx(np.pi * 21**2, rel=0.12)  # round: a square of that width has a quarter more
+
+
+def test_light_and_bytes_are_inverse() -> None:
+    bytes_ = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    np.testing.assert_array_equal(bytes_of(light_of(bytes_)), bytes_)
+
+
+@pytest.mark.parametrize("bad", [("gaussian", -0.1), ("gaussian", 1.1), ("cubic", 0.5)])
+def test_a_blur_that_there_is_not_is_refused(bad: tuple[Kind, float]) -> None:
+    with pytest.raises(UsageError):
+        Blurred(bad[1], bad[0])
 
 
 @settings(max_examples=30, deadline=None)
@@ -74,7 +123,7 @@ def test_blend_is_the_formula(h: int, w: int, keyed: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     frame, under = rng.integers(0, 256, (2, h, w, 3), np.uint8)
     alpha = rng.choice(np.array([0, 0, 255, 100, 200], np.uint8), (h, w))
-    room = np.full((1, 1, 3), 77, np.uint8)
+    room = np.full((h, w, 3), 77, np.uint8)
     out = under.copy()
     blend(frame, alpha, out, room if keyed else None)
     a = alpha[..., None] / 255
@@ -92,7 +141,7 @@ def test_a_bright_room_leaves_no_fringe_before_a_dark_background() -> None:
     black = np.zeros_like(frame)
     plain, keyed = black.copy(), black.copy()
     blend(frame, alpha, plain)
-    blend(frame, alpha, keyed, clean_room(frame, alpha))
+    blend(frame, alpha, keyed, clean_room(work_of(frame, alpha), Buffers()))
     assert plain.max() > 60  # a quarter of the wall shines through half-way
     assert keyed.max() <= 8
 
@@ -100,11 +149,11 @@ def test_a_bright_room_leaves_no_fringe_before_a_dark_background() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (7, 3), (479, 641), (640, 360)])
 def test_odd_sizes(size: tuple[int, int]) -> None:
     frame = np.full((*size, 3), 50, np.uint8)
-    out = np.zeros_like(frame)
-    alpha = np.full(size, 128, np.uint8)
-    Blurred(0.5).draw(frame, alpha, 0.0, out)
-    blend(frame, alpha, out, clean_room(frame, alpha))
-    assert np.abs(out.astype(int) - 50).max() <= 2
+    work = work_of(frame, np.full(size, 128, np.uint8))
+    for kind in KINDS:
+        Blurred(0.5, kind).draw(work)
+        blend(frame, work.alpha, work.out, clean_room(work, Buffers()))
+        assert np.abs(work.out.astype(int) - 50).max() <= 2
 
 
 def test_the_veil_hides_everything_but_light_and_colour() -> None:
@@ -116,3 +165,53 @@ def test_the_veil_hides_everything_but_light_and_colour() -> None:
     left = out.astype(float) - cv2.GaussianBlur(out, (0, 0), 20).astype(float)
     assert left.std() < 0.05 * detail.std()
     assert abs(out.mean() - frame.mean()) < 3
+
+
+def soft_disc(size: tuple[int, int] = (180, 320)) -> np.ndarray:
+    """(h, w) alpha of a disc with a soft edge of 8 pixels."""
+    y, x = np.ogrid[: size[0], : size[1]]
+    distance = np.hypot(y - size[0] / 2, x - size[1] / 2)
+    return np.rint(255 * np.clip((size[0] / 3 - distance) / 8 + 0.5, 0, 1)).astype(np.uint8)
+
+
+def test_a_cut_out_person_has_her_own_colours_and_nothing_of_the_room() -> None:
+    alpha = soft_disc()
+    a = alpha[..., None] / 255
+    frame = np.rint(a * SHIRT + (1 - a) * np.array(WALL)).astype(np.uint8)
+    work = work_of(frame, alpha)
+    cut_out(work, clean_room(work, Buffers()), Buffers())
+    assert (work.out[alpha == 0] == 0).all()
+    solid = alpha > 90  # below a third, a byte of rounding becomes three
+    assert np.abs(work.out[solid].astype(int) - SHIRT).max() <= 12
+    assert np.abs(frame[solid].astype(int) - SHIRT).max() > 90  # what would be seen without
+
+
+def test_a_transparent_background_is_nothing() -> None:
+    work = work_of(np.full((4, 5, 3), 99, np.uint8), np.zeros((4, 5), np.uint8))
+    Transparent().draw(work)
+    assert not work.out.any()
+
+
+@pytest.mark.parametrize("amount", [0.0, 0.5, 1.0])
+def test_light_wraps_around_the_edge_and_nowhere_else(amount: float) -> None:
+    alpha = soft_disc()
+    frame = np.full((180, 320, 3), 40, np.uint8)
+    work = work_of(frame, alpha)
+    work.out[:] = (0, 0, 200)  # red light behind
+    buffers = Buffers()
+    light = wrapped_light(work, amount, buffers)
+    blend(frame, alpha, work.out, buffers=buffers)
+    before = work.out.copy()
+    add_light(work.out, light, buffers)
+    gained = work.out[..., 2].astype(int) - before[..., 2]
+    assert (work.out[..., :2] == before[..., :2]).all()  # of the background's colour only
+    assert gained.min() >= 0
+    near, deep, outside = gained[90, 160 + 54], gained[90, 160], gained[:, :90].max()
+    assert (deep, outside) == (0, 0)
+    assert near == pytest.approx(60 * amount, abs=25 * amount)
+
+
+@pytest.mark.parametrize("amount", [-0.1, 1.1])
+def test_light_wrap_outside_of_0_to_1_is_refused(amount: float) -> None:
+    with pytest.raises(UsageError, match="within 0"):
+        check_light_wrap(amount)

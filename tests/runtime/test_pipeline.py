@@ -10,8 +10,8 @@ import pytest
 from edgeseg.errors import ModelError, ShapeError
 from edgeseg.runtime import Blur, Null, NullSession, Pictures, Session, Shot, SyntheticCamera, open_session, run
 from edgeseg.runtime.arrays import Tensor
+from edgeseg.runtime.patience import PATIENCE
 from edgeseg.runtime.picture import write_picture
-from edgeseg.runtime.pipeline import PATIENCE
 from edgeseg.runtime.stages import StageTimes
 from tests.runtime.tiny_models import ONNX_SPEC, write_onnx
 
@@ -106,7 +106,7 @@ def test_any_size_and_the_input_is_left_alone(size: tuple[int, int], background:
 
 def test_the_person_is_kept_to_the_byte_and_the_corner_is_not() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
-    out = Blur(NullSession(), smooth=False)(frame)
+    out = Blur(NullSession(), smooth="off")(frame)
     inside = NullSession().matte(frame)[38, 32]
     assert inside > 0.99
     np.testing.assert_array_equal(out[215:217, 319:321], frame[215:217, 319:321])

@@ -1,14 +1,18 @@
-"""The matte on its way to full size: sizes, edges, flatness, and what happens in time."""
+"""The matte on its way to full size: sizes, edges, flatness, shape."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeseg.runtime import Smoother, SyntheticCamera, refine
-from edgeseg.runtime.refine import enlarge, finish, guided_filter, plane_size, smoothstep
+from edgeseg.errors import UsageError
+from edgeseg.runtime import Refinement, refine
+from edgeseg.runtime.refine import Edges, Refiner, plane_size, smoothstep
 
 
 @settings(max_examples=40, deadline=None)
@@ -30,15 +34,15 @@ def test_the_plane_is_at_most_320_by_180(size: tuple[int, int], plane: tuple[int
     assert plane_size(*size) == plane
 
 
-def test_the_edge_moves_to_where_the_picture_has_it() -> None:
+@pytest.mark.parametrize("edges", ["guided", "bilateral"])
+def test_the_edge_moves_to_where_the_picture_has_it(edges: Edges) -> None:
     # The picture's edge is at column 328; the matte, 64 columns for 640, has it at 320: most of a column too far left.
     frame = np.full((360, 640, 3), 200, np.uint8)
     frame[:, :328] = 60
     matte = np.zeros((64, 64), np.float32)
     matte[:, :32] = 1
-    unguided = finish(enlarge(matte, plane_size(360, 640)), (360, 640))
-    assert ((unguided > 127).sum(axis=1) == 320).all()
-    assert np.abs((refine(frame, matte, radius=8) > 127).sum(axis=1) - 328).max() <= 2
+    assert ((refine(frame, matte, Refinement("plain")) > 127).sum(axis=1) == 320).all()
+    assert np.abs((refine(frame, matte, Refinement(edges)) > 127).sum(axis=1) - 328).max() <= 3
 
 
 def test_a_slanted_edge_has_no_stairs() -> None:
@@ -52,63 +56,42 @@ def test_a_slanted_edge_has_no_stairs() -> None:
     assert np.abs(edge - line).max() < 1.0  # pixels, where one of the matte's is ten
 
 
-def test_guided_filter_of_a_matte_that_is_a_colour_of_the_guide_returns_it() -> None:
-    # q = a . I + b can represent it exactly, so only eps stands between.
-    rng = np.random.default_rng(1)
-    smooth = np.kron(rng.integers(0, 2, (8, 8)), np.ones((16, 16)))
-    guide = np.stack([smooth * 200, np.full_like(smooth, 90), 255 - smooth * 100], axis=-1).astype(np.uint8)
-    q = guided_filter(guide, smooth.astype(np.float32), radius=6, eps=1e-4)
-    error = np.abs(q - smooth)
-    assert error.max() < 0.1  # a plain blur of that width has 0.5
-    assert error.mean() < 0.01
-
-
 @pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (0.25, 0.0), (0.5, 0.5), (0.75, 1.0), (1.0, 1.0), (0.375, 0.15625)])
 def test_smoothstep_by_hand(x: float, y: float) -> None:
     assert smoothstep(np.array(x)) == pytest.approx(y)  # 0.375 is a quarter of the way: 3/16 - 2/64
 
 
-STILL = np.full((90, 160, 3), 120, np.uint8)
+@pytest.mark.parametrize("size", [(1, 1), (4, 1), (1, 4), (2, 3), (479, 641), (720, 1280), (1280, 720), (361, 641)])
+def test_finishing_is_enlarging_and_the_step_byte_for_byte(size: tuple[int, int]) -> None:
+    # Done in the costly way: everywhere, and by the formula.
+    rng = np.random.default_rng(size[0])
+    rows, columns = plane_size(*size)
+    blob = np.zeros((rows, columns), np.uint8)
+    blob[rows // 4 : rows // 2 + 1, columns // 3 : columns // 2 + 1] = 255
+    out = rng.integers(0, 256, size, np.uint8)  # what an earlier frame has left
+    for plane in (blob, rng.integers(0, 256, (rows, columns), np.uint8), np.zeros_like(blob), np.full_like(blob, 255)):
+        refiner = Refiner()
+        chunks = refiner.finish(plane, out)
+        full = cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR).reshape(size)
+        expected = np.rint(255 * smoothstep(full / 255)).astype(np.uint8)
+        np.testing.assert_array_equal(out, expected)
+        mixed = np.flatnonzero((expected > 0) & (expected < 255)) // 8
+        assert set(mixed[mixed < size[0] * size[1] // 8]) <= set(chunks.indices)
+        np.testing.assert_array_equal(refiner.step(plane), np.rint(255 * smoothstep(plane / 255)))
 
 
-def test_an_alternating_matte_on_a_still_picture_is_steadied() -> None:
-    smoother = Smoother()
-    outputs = [float(smoother(STILL, np.full((8, 8), index % 2, np.float32)).mean()) for index in range(60)]
-    assert max(outputs[40:]) - min(outputs[40:]) < 0.4  # 1.0 if the buffer were aliased and nothing happened
-    assert np.mean(outputs[40:]) == pytest.approx(0.5, abs=0.05)
+def test_the_shape_is_changed_on_the_plane() -> None:
+    frame = np.full((180, 320, 3), 90, np.uint8)
+    matte = np.zeros((180, 320), np.float32)
+    matte[60:120, 100:200] = 1
+    area = [int((refine(frame, matte, Refinement("plain", growth=growth)) > 127).sum()) for growth in (-5, 0, 5)]
+    assert area == [50 * 90, 60 * 100, 70 * 110 - 4 * CORNER]
 
 
-def test_smoothing_by_hand() -> None:
-    smoother = Smoother(keep=0.75)
-    zero, one = np.zeros((4, 4), np.float32), np.ones((4, 4), np.float32)
-    means = [float(smoother(STILL, matte).mean()) for matte in (zero, one, one, zero)]
-    assert means == pytest.approx([0, 0.25, 0.4375, 0.328125])  # s += (m - s) / 4
+CORNER = 0 + 0 + 1 + 2 + 5  # pixels of a 5 x 5 corner outside of a disc of radius 5, row by row: 5 - sqrt(25 - y^2), rounded
 
 
-def test_the_callers_arrays_are_neither_changed_nor_kept() -> None:
-    smoother = Smoother(keep=0.5)
-    first = smoother(STILL, np.zeros((4, 4), np.float32))
-    first[:] = 9  # a caller may do what it likes with its result
-    matte = np.ones((4, 4), np.float32)
-    second = smoother(STILL, matte)
-    assert (second == 0.5).all()
-    assert (matte == 1).all()
-
-
-def test_what_moves_is_followed_at_once() -> None:
-    camera = SyntheticCamera((180, 320))
-    smoother = Smoother()
-    for index in range(3):
-        frame = camera.frame(index)
-        truth = np.ascontiguousarray(camera.alpha(index)[::4, ::4]).astype(np.float32) / 255
-        steady = smoother(frame, truth)
-    assert np.abs(steady - truth).mean() < 0.01  # a mask that lags by one frame is off by 0.02
-    late = np.ascontiguousarray(camera.alpha(1)[::4, ::4]).astype(np.float32) / 255
-    assert np.abs(late - truth).mean() > 0.015
-
-
-def test_reset_forgets() -> None:
-    smoother = Smoother()
-    smoother(STILL, np.zeros((4, 4), np.float32))
-    smoother.reset()
-    assert (smoother(STILL, np.ones((4, 4), np.float32)) == 1).all()
+@pytest.mark.parametrize("bad", [{"edges": "sharp"}, {"opening": -1}, {"closing": 21}, {"growth": -21}])
+def test_what_cannot_be_done_to_a_matte_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Refinement(**bad)

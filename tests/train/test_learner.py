@@ -6,30 +6,15 @@ import io
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgeseg import models
 from edgeseg.models.checkpoint import ModelCard
-from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.train.distributed import Processes
 from edgeseg.train.learner import Learner
 from edgeseg.train.schedule import Schedule
 from edgeseg.train.task import Target, Task
-
-
-class Plain(SegmentationNetwork):
-    """logits = w . image + b at every pixel."""
-
-    size_divisor, output_stride = 1, 1
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.line = nn.Conv2d(3, channels, 1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        out: Tensor = self.line(image)
-        return out
-
+from tests.train.tiny import Plain
 
 CARD = ModelCard("plain", loss="ce", size=(4, 4))
 

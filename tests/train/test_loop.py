@@ -23,31 +23,15 @@ ALONE = Augmentation(composite=0.0)
 SHORT = Schedule(epochs=2, batch=4, evaluate_every=1, augmentation=ALONE)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Bright persons in dark rooms, of two sources."""
-    rng = np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (tmp_path / "data" / part).mkdir(parents=True)
-    for i in range(24):
-        mask = np.zeros((40, 40), np.uint8)
-        cv2.circle(mask, tuple(map(int, rng.integers(12, 28, 2))), 10, 255, -1)
-        frame = np.where(mask[..., None] > 0, 220, 30).astype(np.uint8).repeat(3, 2)
-        name = f"{'ab'[i % 2]}_{i}"
-        cv2.imwrite(str(tmp_path / "data" / "images" / f"{name}.png"), frame)
-        cv2.imwrite(str(tmp_path / "data" / "masks" / f"{name}.png"), mask)
-    return tmp_path / "data"
-
-
 @pytest.mark.slow
-def test_training_learns_resumes_and_leaves_a_checkpoint(data: Path, tmp_path: Path) -> None:
+def test_training_learns_resumes_and_leaves_a_checkpoint(discs: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     lines: list[str] = []
     schedule = Schedule(
         epochs=20, batch=4, evaluate_every=10, augmentation=ALONE, learning_rate=5e-3, average=0.9, sizes=((0.0, 1.0),)
     )
     scores = train_model(
-        "enet", Folders([data]), out, schedule, arguments={"activation": "relu"}, size=(32, 32), tell=lines.append
+        "enet", Folders([discs]), out, schedule, arguments={"activation": "relu"}, size=(32, 32), tell=lines.append
     )
     assert scores["iou"] > 0.7  # a bright disc on dark is easy; of a person all over it would be about 0.2
     assert set(scores) == {"iou", "iou/a", "iou/b"}
@@ -57,17 +41,17 @@ def test_training_learns_resumes_and_leaves_a_checkpoint(data: Path, tmp_path: P
     with (out / "log.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == [str(i + 1) for i in range(20)]
     with pytest.raises(ModelError, match="belongs to a training with architecture enet activation=relu, not deeplab"):
-        train_model("deeplabv3plus-mobilenetv2", Folders([data]), out, SHORT, size=(32, 32), resume=True, tell=lines.append)
+        train_model("deeplabv3plus-mobilenetv2", Folders([discs]), out, SHORT, size=(32, 32), resume=True, tell=lines.append)
 
 
 @pytest.mark.slow
-def test_resume_goes_on_where_it_stopped(data: Path, tmp_path: Path) -> None:
-    folders, arguments = Folders([data]), {"activation": "relu"}
+def test_resume_goes_on_where_it_stopped(discs: Path, tmp_path: Path) -> None:
+    folders, arguments = Folders([discs]), {"activation": "relu"}
     train_model("enet", folders, tmp_path / "run", SHORT, arguments=arguments, size=(32, 32), tell=lambda _: None)
     lines: list[str] = []
     longer = Schedule(epochs=3, batch=4, evaluate_every=1, augmentation=ALONE)
     train_model(
-        "enet", Folders([data]), tmp_path / "run", longer, arguments=arguments, size=(32, 32), resume=True, tell=lines.append
+        "enet", Folders([discs]), tmp_path / "run", longer, arguments=arguments, size=(32, 32), resume=True, tell=lines.append
     )
     assert lines[1] == "resuming after epoch 2, with other epochs than before"
     assert lines[2].startswith("epoch 3 ")
@@ -114,9 +98,9 @@ def test_several_classes_are_learned_from_labels(labelled: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_auxiliary_classes_are_learned_and_cut_off(data: Path, labelled: Path, tmp_path: Path) -> None:
+def test_auxiliary_classes_are_learned_and_cut_off(discs: Path, labelled: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    folders = Folders([data], [labelled / "val"], [labelled / "train"])
+    folders = Folders([discs], [labelled / "val"], [labelled / "train"])
     schedule = Schedule(epochs=1, batch=4, evaluate_every=1, framings=((32, 64), (64, 32)))
     arguments = {"width": 0.25, "output_stride": 32, "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8}
     scores = train_model(
@@ -149,14 +133,14 @@ def test_time_left_is_readable(minutes: float, text: str) -> None:
     assert time_left(minutes) == text
 
 
-def test_a_loss_that_is_no_number_ends_it_with_the_state_before(data: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_ends_it_with_the_state_before(discs: Path, tmp_path: Path) -> None:
     schedule = dataclasses.replace(SHORT, learning_rate=1e30, precision="float32", sizes=((0.0, 1.0),), warmup=0.0)
     with pytest.raises(ModelError, match=r"the loss is nan in epoch 1; give a lower --rate"):
-        train_model("enet", Folders([data]), tmp_path / "run", schedule, size=(32, 32), tell=lambda _: None)
+        train_model("enet", Folders([discs]), tmp_path / "run", schedule, size=(32, 32), tell=lambda _: None)
     assert (tmp_path / "run" / "log.csv").read_text() == "epoch,seconds,loss,learning_rate,val_iou\n"
 
 
-def test_accumulated_batches_need_pictures_enough(data: Path, tmp_path: Path) -> None:
+def test_accumulated_batches_need_pictures_enough(discs: Path, tmp_path: Path) -> None:
     schedule = dataclasses.replace(SHORT, batch=4, accumulate=5)
     with pytest.raises(UsageError, match=r"5 batches of 4 are more than the 16 pictures of an epoch; give less to --batch"):
-        train_model("enet", Folders([data]), tmp_path / "run", schedule, size=(32, 32), tell=lambda _: None)
+        train_model("enet", Folders([discs]), tmp_path / "run", schedule, size=(32, 32), tell=lambda _: None)
