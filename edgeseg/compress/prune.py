@@ -118,8 +118,8 @@ def prune(
     batches     for "taylor", see `importances`; read again in every round
     rounds      in how many steps to the target; the importance is taken anew for each
 
-    Unreachable for a target below what every layer keeps, UsageError for a protected layer that does not exist, ModelError for a
-    network whose channels cannot be followed.
+    Unreachable for a target below what every layer keeps, UsageError for a protected layer that does not exist, ModelError for
+    a network whose channels cannot be followed.
     """
     if macs <= 0 or not 0 <= floor <= 1 or round_to < 1 or rounds < 1 or scope not in get_args(Scope):
         raise UsageError(

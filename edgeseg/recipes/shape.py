@@ -11,8 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from edgeseg.compress.choose import candidates, choose
-from edgeseg.compress.importance import Loss
-from edgeseg.compress.importance import Importance
+from edgeseg.compress.importance import Importance, Loss
 from edgeseg.compress.prune import Pruned, Unreachable, prune, pruned_card
 from edgeseg.compress.substitute import layer_macs, substitute
 from edgeseg.errors import UsageError
