@@ -14,6 +14,7 @@ from typing import Any, Literal
 import click
 
 from edgeseg import __version__
+from edgeseg.commands.blur_options import Making, making_options, shown_progress
 from edgeseg.commands.data import data
 from edgeseg.commands.export import export
 from edgeseg.commands.terminal import Size, emit_json, json_option, path_type
@@ -255,7 +256,7 @@ def segment(paths: tuple[Path, ...], output: Path, model: str, backend: Any, thr
     "--webcam", metavar="[N]", is_flag=False, flag_value="0", help="Camera N; 0 if not given. This is the default input."
 )
 @click.option("--input", "-i", "source", metavar="PATH", type=path_type, help="A picture, a folder of pictures, or a video.")
-@click.option("--background", "-b", metavar="blur|IMAGE|VIDEO|#rrggbb", default="blur", show_default=True)
+@click.option("--background", "-b", metavar="blur|IMAGE|VIDEO|#rrggbb|green|transparent", default="blur", show_default=True)
 @click.option("--strength", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of the blur.")
 @click.option(
     "--output",
@@ -266,6 +267,7 @@ def segment(paths: tuple[Path, ...], output: Path, model: str, backend: Any, thr
 @click.option("--model", "-m", default="person", show_default=True, help="A trained model's name, or a .tflite or .onnx file.")
 @click.option("--backend", type=click.Choice(["auto", "litert", "ort"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the inference.")
+@making_options
 @json_option
 def blur(
     webcam: str | None,
@@ -276,6 +278,7 @@ def blur(
     model: str,
     backend: Any,
     threads: int,
+    making: Making,
     as_json: bool,
 ) -> None:
     """Blur or replace what is behind a person: from a webcam, a picture, a folder of pictures or a video.
@@ -285,10 +288,11 @@ def blur(
     edgeseg blur --webcam --output vcam                         a virtual camera for other programs
     edgeseg blur --input talk.mp4 --output out.mp4              a video, with its sound
     edgeseg blur -i me.jpg -b beach.jpg -o out.png              a virtual background
+    edgeseg blur -i talk.mp4 -b transparent -o out.webm         the person alone
     """
     import signal
 
-    from edgeseg.runtime import Blur, limit_threads, open_sink, open_source, run
+    from edgeseg.runtime import StageTimes, limit_threads, open_sink, open_source, open_transparent, run
 
     for stop in (signal.SIGINT, signal.SIGTERM):  # both end it in order; a shell starts background jobs with SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
@@ -298,13 +302,18 @@ def blur(
         raise UsageError(f"--webcam takes the number of a camera, got {webcam!r}; a file goes to --input")
     limit_threads(threads)
     # The model and background come before the camera: its light goes on only if all else is right.
-    blurrer = Blur(model, background=background, strength=strength, backend=backend, threads=threads)
-    with blurrer, open_source(source if source is not None else int(webcam or 0)) as opened, open_sink(output, opened) as sink:
-        if opened.frames is None:  # a camera has no end to wait for
-            report = run(opened, blurrer, sink)
-        else:
-            with click.progressbar(length=opened.frames, file=sys.stderr, label="blur", show_pos=True) as bar:
-                report = run(opened, blurrer, sink, lambda done, _: bar.update(done - bar.pos))
+    blurrer = making.open_blur(model, background, strength, backend, threads)
+    open_output = open_transparent if background == "transparent" else open_sink
+    times = StageTimes()
+    with (
+        blurrer,
+        open_source(source if source is not None else int(webcam or 0)) as opened,
+        open_output(output, opened) as sink,
+        shown_progress(opened.frames, times) as progress,
+    ):
+        report = run(opened, blurrer, sink, progress, sync=making.sync, times=times)
+    for stage, count in report.failures.items():
+        click.echo(f"{stage} failed on {count} frames, which were {'not written' if stage == 'sink' else 'hidden'}", err=True)
     if as_json:
         emit_json(report.to_json())
     else:

@@ -14,8 +14,9 @@ Tensor: TypeAlias = npt.NDArray[Any]  # as the model file takes or gives it, fir
 
 
 class Shot(NamedTuple):
-    """A frame, when it was taken, and where it comes from."""
+    """A frame, when it was taken, where it comes from, and what of it is the person."""
 
     frame: Frame
     time_s: float  # since the first frame of its source
     name: str = ""  # stem of the picture file; empty for cameras and videos
+    alpha: Alpha | None = None  # of a finished frame; None on the way in, and of frames that are hidden

@@ -50,7 +50,7 @@ class Work:
 
     def shot(self) -> Shot:
         """The result."""
-        return Shot(self.out, self.time_s, self.name)
+        return Shot(self.out, self.time_s, self.name, self.alpha)
 
     @property
     def size(self) -> tuple[int, int]:
