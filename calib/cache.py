@@ -25,7 +25,7 @@ from torch import Tensor, fx
 from edgeseg.calib.observers import Range
 from edgeseg.calib.simulate import ranges
 from edgeseg.errors import OutputError
-from edgeseg.whole import write_whole
+from edgeseg.whole import cache_folder, write_whole
 
 VERSION = 1  # to be raised whenever the same pictures would give other ranges
 METADATA_KEY = "edgeseg.calibration"
@@ -43,10 +43,7 @@ class Entry:
 
 def default_folder() -> Path:
     """Where entries are, by the environment."""
-    moved = os.environ.get("EDGESEG_CACHE")
-    if moved:
-        return Path(moved) / "calibration"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeseg" / "calibration"
+    return cache_folder("calibration")
 
 
 def key_of(prepared: fx.GraphModule, images: Sequence[Tensor], settings: str) -> str:

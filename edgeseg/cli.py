@@ -14,10 +14,12 @@ from typing import Any, Literal
 import click
 
 from edgeseg import __version__
-from edgeseg.commands.blur_options import Making, making_options, shown_progress
+from edgeseg.commands.blur_options import Making, making_options, shown_progress, tell
+from edgeseg.commands.capture_options import Given, capture_options, choose_input
+from edgeseg.commands.compress import compress
 from edgeseg.commands.data import data
 from edgeseg.commands.export import export
-from edgeseg.commands.terminal import Size, emit_json, json_option, path_type
+from edgeseg.commands.terminal import Size, Threads, emit_json, json_option, path_type, say
 from edgeseg.commands.train import train
 from edgeseg.errors import DataError, EdgesegError, ModelError, UsageError
 
@@ -45,7 +47,7 @@ def main() -> None:
     """Image segmentation on small devices: train, compress to int8, prove it, and blur backgrounds with it."""
 
 
-for command in (data, train, export):
+for command in (compress, data, train, export):
     main.add_command(command)
 
 # --- report --------------------------------------------------------------------------------------------------------
@@ -114,16 +116,17 @@ def bench(
 def models(model: str | None, size: tuple[int, int] | None, as_json: bool) -> None:
     """List the trained models that ship and, where torch is installed, the architectures to train.
 
-    With MODEL (a name or a checkpoint): what each of its layers costs, and what cannot be counted.
+    With MODEL (a name, a checkpoint, or a .tflite or .onnx file): what each of its layers costs, and what cannot be counted.
     """
-    from edgeseg.report.catalogue import cost_table, cost_to_json, count_model, list_models, to_table
+    from edgeseg.report import costs
+    from edgeseg.report.catalogue import count_model, list_models, to_table
 
     if model is not None:
         cost = count_model(model, size)
         if as_json:
-            emit_json(cost_to_json(cost))
+            emit_json(costs.to_json(cost))
         else:
-            click.echo(cost_table(cost))
+            click.echo(costs.to_table(cost))
         return
     if size is not None:
         raise UsageError("--size belongs to one model; name it: edgeseg models MODEL --size HxW")
@@ -253,67 +256,95 @@ def segment(paths: tuple[Path, ...], output: Path, model: str, backend: Any, thr
 
 @main.command()
 @click.option(
-    "--webcam", metavar="[N]", is_flag=False, flag_value="0", help="Camera N; 0 if not given. This is the default input."
+    "--webcam",
+    metavar="[CAMERA]",
+    is_flag=False,
+    flag_value="auto",
+    help="A number, a name (see edgeseg doctor), picamera2[:N], nvargus[:N], a GStreamer pipeline, or synthetic; the first "
+    "camera if none is named. This is the default input.",
 )
-@click.option("--input", "-i", "source", metavar="PATH", type=path_type, help="A picture, a folder of pictures, or a video.")
+@click.option(
+    "--input",
+    "-i",
+    "source",
+    metavar="PATH|URL",
+    help="A picture, a folder of pictures, a video, or a stream (rtsp://, http://).",
+)
 @click.option("--background", "-b", metavar="blur|IMAGE|VIDEO|#rrggbb|green|transparent", default="blur", show_default=True)
 @click.option("--strength", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of the blur.")
 @click.option(
     "--output",
     "-o",
-    metavar="PATH",
-    help="A picture, a folder or a video, as the input is; or vcam[:DEVICE]. A window if not given.",
+    metavar="PATH|...",
+    multiple=True,
+    help="A picture, a folder or a video, as the input is; vcam[:DEVICE]; http://127.0.0.1:PORT; window; null. May be repeated."
+    " [default: window]",
 )
 @click.option("--model", "-m", default="person", show_default=True, help="A trained model's name, or a .tflite or .onnx file.")
 @click.option("--backend", type=click.Choice(["auto", "litert", "ort"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the inference.")
+@click.option("--threads", type=Threads(), default=1, show_default=True, help="Of the inference; auto measures, once.")
 @making_options
+@capture_options
 @json_option
 def blur(
     webcam: str | None,
-    source: Path | None,
+    source: str | None,
     background: str,
     strength: float,
-    output: str | None,
+    output: tuple[str, ...],
     model: str,
     backend: Any,
-    threads: int,
+    threads: int | Literal["auto"],
     making: Making,
+    size: tuple[int, int] | None,
+    fps: float | None,
+    mirror: bool,
+    config: Given | None,
     as_json: bool,
 ) -> None:
-    """Blur or replace what is behind a person: from a webcam, a picture, a folder of pictures or a video.
+    """Blur or replace what is behind a person: from a webcam, a picture, a folder of pictures, a video or a stream.
 
     \b
-    edgeseg blur --webcam                                       a window; q ends
+    edgeseg blur --webcam                                       a window; its title names its keys
     edgeseg blur --webcam --output vcam                         a virtual camera for other programs
+    edgeseg blur --webcam --output http://127.0.0.1:8080        a page, for boards without a screen
     edgeseg blur --input talk.mp4 --output out.mp4              a video, with its sound
     edgeseg blur -i me.jpg -b beach.jpg -o out.png              a virtual background
     edgeseg blur -i talk.mp4 -b transparent -o out.webm         the person alone
     """
     import signal
 
-    from edgeseg.runtime import StageTimes, limit_threads, open_sink, open_source, open_transparent, run
+    from edgeseg.runtime import StageTimes, limit_threads, open_camera, open_source, run
+    from edgeseg.runtime.controls import Settings
+    from edgeseg.runtime.panel import Panel
+    from edgeseg.runtime.probe import choose
+    from edgeseg.runtime.transparent import transparent_outputs
 
     for stop in (signal.SIGINT, signal.SIGTERM):  # both end it in order; a shell starts background jobs with SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
-    if webcam is not None and source is not None:
-        raise UsageError("--webcam and --input were both given; choose one")
-    if webcam is not None and not webcam.isdecimal():
-        raise UsageError(f"--webcam takes the number of a camera, got {webcam!r}; a file goes to --input")
+    webcam, source = choose_input(webcam, source)
+    if threads == "auto":
+        choice = choose(model, backend, say)
+        backend, threads = choice.backend, choice.threads
     limit_threads(threads)
     # The model and background come before the camera: its light goes on only if all else is right.
-    blurrer = making.open_blur(model, background, strength, backend, threads)
-    open_output = open_transparent if background == "transparent" else open_sink
-    times = StageTimes()
+    blurrer, times = making.open_blur(model, background, strength, backend, threads), StageTimes()
+    opening = open_source(source) if source else open_camera(webcam or "auto", size, fps, mirror=mirror, say=tell)
     with (
         blurrer,
-        open_source(source if source is not None else int(webcam or 0)) as opened,
-        open_output(output, opened) as sink,
+        opening as opened,
+        Panel(blurrer, opened, Settings(background, strength, mirror), config=config, say=tell) as panel,
+        transparent_outputs(output, opened, tell) if background == "transparent" else panel.outputs(output) as sink,
         shown_progress(opened.frames, times) as progress,
     ):
-        report = run(opened, blurrer, sink, progress, sync=making.sync, times=times)
+
+        def after_each(done: int, total: int | None) -> None:
+            panel.tick()
+            progress(done, total)
+
+        report = run(opened, blurrer, sink, after_each, sync=making.sync, times=times)
     for stage, count in report.failures.items():
-        click.echo(f"{stage} failed on {count} frames, which were {'not written' if stage == 'sink' else 'hidden'}", err=True)
+        say(f"{stage} failed on {count} frames, which were {'not written' if stage == 'sink' else 'hidden'}")
     if as_json:
         emit_json(report.to_json())
     else:
@@ -322,14 +353,19 @@ def blur(
 
 
 @main.command()
+@click.option("--systemd-unit", is_flag=True, help="Instead: print a unit that runs edgeseg blur whenever you are logged in.")
 @json_option
-def doctor(as_json: bool) -> None:
-    """What works on this machine: backends, cameras, virtual camera, window, models, known-bad pairs of packages.
+def doctor(systemd_unit: bool, as_json: bool) -> None:
+    """What works on this machine: backends, cameras, virtual camera, window, models, heat, known-bad pairs of packages.
 
     Exit status 1 if something must be mended; what is optional and missing is only said.
     """
     from edgeseg.runtime.doctor import diagnose, versions
+    from edgeseg.runtime.service import systemd_unit as unit
 
+    if systemd_unit:
+        click.echo(unit(), nl=False)
+        return
     checks = diagnose()
     bad = [check.name for check in checks if check.verdict == "bad"]
     if as_json:

@@ -7,8 +7,11 @@
     │   └── SpecError       a model file without a Spec, or with one that cannot be read
     ├── DataError           pictures, videos, masks or folders that cannot be used
     │   └── CaptureError    a camera or stream that cannot be opened or has ended for good
+    │       └── CameraBusyError  another program has the camera
     ├── OutputError         a result that cannot be written
     ├── ExportError         an export that cannot be lowered, or that does not agree with its source
+    ├── ShortfallError      a result that was written, but misses what was asked of it
+    ├── ProcessError        another process of a training that ended
     └── MissingExtraError   an optional package that is not installed
 
 Anything else that reaches the user is a bug of ours and keeps its traceback.
@@ -43,12 +46,24 @@ class CaptureError(DataError):
     """A camera or stream that cannot be opened or has ended for good."""
 
 
+class CameraBusyError(CaptureError):
+    """Another program has the camera."""
+
+
 class OutputError(EdgesegError):
     """A result that cannot be written. What was there before is left as it was."""
 
 
 class ExportError(EdgesegError):
     """An export that cannot be lowered, or that does not agree with its source."""
+
+
+class ShortfallError(EdgesegError):
+    """A result that was written, but misses what was asked of it."""
+
+
+class ProcessError(EdgesegError):
+    """Another process of a training that ended, and this one with it."""
 
 
 class MissingExtraError(EdgesegError):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -107,13 +109,13 @@ class Spec:
         if missing:
             raise SpecError(f"the Spec lacks {', '.join(missing)}; set with: edgeseg spec FILE --set KEY=VALUE")
         try:
-            return cls(**{name: _typed(name, values[name], hints[name]) for name in fields if name in values})
+            return cls(**{name: typed(name, values[name], hints[name]) for name in fields if name in values})
         except (TypeError, ValueError) as error:
             raise SpecError(f"the Spec cannot be read: {error}") from None
 
 
-def _typed(name: str, value: Any, hint: Any) -> Any:
-    """`value` from JSON as the annotated type `hint` of field `name`; ValueError where it is not one."""
+def typed(name: str, value: Any, hint: Any) -> Any:
+    """`value` from JSON or TOML as the annotated type `hint` of field `name`; ValueError where it is not one."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         if value not in args:
@@ -125,13 +127,13 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         inner = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
         if len(inner) != len(value):
             raise ValueError(f"{name} must have {len(inner)} entries; got {len(value)}")
-        return tuple(_typed(name, v, h) for v, h in zip(value, inner, strict=True))
+        return tuple(typed(name, v, h) for v, h in zip(value, inner, strict=True))
     if origin is dict:
         if not isinstance(value, dict):
             raise ValueError(f"{name} must be an object; got {value!r}")
-        return {str(k): _typed(name, v, args[1]) for k, v in value.items()}
+        return {str(k): typed(name, v, args[1]) for k, v in value.items()}
     if type(None) in args:
-        return None if value is None else _typed(name, value, next(a for a in args if a is not type(None)))
+        return None if value is None else typed(name, value, next(a for a in args if a is not type(None)))
     if hint is Quantisation:
         return value if isinstance(value, Quantisation) else Quantisation(float(value["scale"]), int(value["zero_point"]))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -139,3 +141,9 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{name} must be {hint.__name__}; got {value!r}")
     return value
+
+
+def nearest_framing(sizes: Sequence[tuple[int, int]], size_hw: tuple[int, int]) -> tuple[int, int]:
+    """Of input `sizes` (height, width) the one that stretches a frame of `size_hw` least; of two alike the taller."""
+    wanted = math.log(size_hw[0] / size_hw[1])
+    return min(sizes, key=lambda size: (round(abs(math.log(size[0] / size[1]) - wanted), 6), -size[0] / size[1]))

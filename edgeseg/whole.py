@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +16,17 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".{path.stem}.part{os.getpid()}{path.suffix}")
 
 
+def remove_parts(path: Path) -> None:
+    """Remove what killed processes left of `path`. Nobody else may be writing it."""
+    for part in path.parent.glob(f".{path.stem}.part*{path.suffix}"):
+        with suppress(OSError):
+            part.unlink()
+
+
 def cannot_write(path: Path, error: Exception) -> OutputError:
-    return OutputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}; choose another place with -o")
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    cure = "make room, or choose another place with -o" if full else "choose another place with -o"
+    return OutputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}; {cure}")
 
 
 def make_folder(folder: Path) -> None:
@@ -52,3 +62,12 @@ def write_whole(path: Path, data: bytes) -> None:
     make_folder(path.parent)
     with written_whole(path) as part:
         part.write_bytes(data)
+
+
+def cache_folder(kind: str) -> Path:
+    """Where results of a `kind` are kept for the next time: $EDGESEG_CACHE/kind, or ~/.cache/edgeseg/kind ($XDG_CACHE_HOME is
+    heeded). It may not exist, and may not be writable."""
+    moved = os.environ.get("EDGESEG_CACHE")
+    if moved:
+        return Path(moved) / kind
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeseg" / kind

@@ -61,6 +61,6 @@ def _operators(network: nn.Module, size: tuple[int, int]) -> dict[str, list[str]
     for node in graph.graph.nodes:
         if node.op == "call_function":
             places = found.setdefault(operator(node).strip("_"), [])
-            if (place := module_of(node)[0] or "the network's own code") not in places:
+            if (place := node.meta.get("module", module_of(node)[0]) or "the network's own code") not in places:
                 places.append(place)
     return found

@@ -18,8 +18,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.fx import traceback
 
+from edgeseg.export import tflite_file
 from edgeseg.export.graphs import DEQUANTISE, QUANTISE, QUANTISING, attribute, copied, drop_guards, fold_constants, select
+from edgeseg.models.layer_names import layer_names, module_of
 
 aten = torch.ops.aten
 
@@ -41,6 +44,7 @@ def channels_last(network: nn.Module, size: tuple[int, int]) -> nn.Module:
     assert isinstance(graph, fx.GraphModule)
     drop_guards(graph)
     fold_constants(graph)
+    note_layers(graph)
     widen_constants(graph)
     split_shuffles(graph)
     graph.recompile()
@@ -56,7 +60,8 @@ class Lowered(nn.Module):
         self.body = graph  # `graph` is a name that torch.export has taken
 
     def forward(self, image: Tensor) -> Tensor:
-        logits: Tensor = _Interpreter(self.body).run(image)
+        with traceback.preserve_node_meta():  # a trace of this keeps the layers that name the file's tensors
+            logits: Tensor = _Interpreter(self.body).run(image)
         return logits
 
 
@@ -82,6 +87,17 @@ def store_as(node: fx.Node) -> Store:
         return lambda x: x
     parameters = node.args[1:]
     return lambda x: DEQUANTISE(QUANTISE(x, *parameters), *parameters)
+
+
+def note_layers(graph: fx.GraphModule) -> None:
+    """Write every operator's layer where litert-torch looks for what to call a tensor; quantising is of what it quantises."""
+    names = layer_names(graph.graph)
+    for node in graph.graph.nodes:
+        if node.target in QUANTISING and node.args[0] in names:
+            names[node] = names[node.args[0]]
+        if node in names:
+            node.meta["module"] = module_of(node)[0]  # for `blame`
+            node.meta["nn_module_stack"] = {"": ("", "edgeseg"), "layer": tflite_file.layer_scope(names[node])}
 
 
 def widen_constants(graph: fx.GraphModule) -> None:
@@ -111,6 +127,7 @@ def split_shuffles(graph: fx.GraphModule) -> None:
         with graph.graph.inserting_before(node):
             rows = [_selected(graph, chain, order[:, row].T.flatten()) for row in range(stride)]
             interleaved = graph.graph.call_function(interleave, (rows, stride))
+        interleaved.meta.update(node.meta)
         node.replace_all_uses_with(interleaved)
     graph.graph.eliminate_dead_code()
 

@@ -18,6 +18,7 @@ from edgeseg.errors import ExportError
 from edgeseg.export.folding import fold_traced
 from edgeseg.export.unpooling import mask_for_indices
 from edgeseg.models.enet import Initial
+from edgeseg.models.rewrites import Factored
 
 
 def rewrite(network: nn.Module) -> nn.Module:
@@ -59,7 +60,7 @@ def fold_sequential(layers: nn.Sequential) -> nn.Sequential:
     out: list[nn.Module] = []
     for layer in layers:
         before = out[-1] if out else None
-        if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d | nn.ConvTranspose2d | Factored):
             out[-1] = _fold(before, layer)
         elif isinstance(layer, nn.ReLU | nn.ReLU6) and isinstance(before, nn.ConvTranspose2d) and is_subpixel(before):
             before.activation = layer  # a `SubpixelConv` has it before the shuffle, where it costs nothing
@@ -68,7 +69,11 @@ def fold_sequential(layers: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*out)
 
 
-def _fold(conv: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> nn.Module:
+def _fold(conv: nn.Conv2d | nn.ConvTranspose2d | Factored, norm: nn.BatchNorm2d) -> nn.Module:
+    if isinstance(conv, Factored):
+        both = copy.deepcopy(conv)
+        both.replace_last(fuse_conv_bn_eval(conv.last, norm))
+        return both
     if isinstance(conv, nn.ConvTranspose2d) and conv.groups > 1:
         raise ExportError("a batch norm after a grouped transposed convolution cannot be folded; use groups=1")
     folded: nn.Module = fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))

@@ -17,9 +17,9 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgeseg.errors import ExportError
+from edgeseg.runtime.tflite_schema import operator_name, parse
 
 BUFFER_ALIGNMENT = 16  # `force_align` of Buffer.data in the schema; interpreters map weights in place
-OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 INTEGER_TYPES = {schema.TensorType.INT8, schema.TensorType.UINT8}
 CAST_VERSION = 2  # of QUANTIZE from integers, and of DEQUANTIZE from float16
 CAST_TYPES = {"QUANTIZE", "DEQUANTIZE"}
@@ -43,11 +43,6 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
         self.head -= x.size
         self.Bytes[self.head : self.head + x.size] = x.tobytes()
         return int(self.EndVector())
-
-
-def parse(data: bytes) -> Any:
-    """The model as the object tree of the TFLite schema."""
-    return schema.ModelT.InitFromPackedBuf(data, 0)
 
 
 def pack(data: bytes) -> bytes:
@@ -148,9 +143,23 @@ def _packed(model: Any, size: int) -> bytes:
     return bytes(builder.Output())
 
 
+def layer_scope(layer: str) -> tuple[str, str]:
+    """(path, class) that litert-torch writes into tensors' names such that `short_name` finds `layer` again.
+
+    It keeps what follows the last dot of a path and puts the class before it.
+    """
+    return layer.replace(".", "|"), "edgeseg.Layer"
+
+
 def short_name(name: bytes) -> bytes:
-    """`pkg.Outer/pkg.Inner_block/torch.nn.Conv2d_0;` -> `block/0`: the path of attributes, without classes."""
+    """The layer that `layer_scope` was given, else the path of attributes without classes.
+
+    `edgeseg/edgeseg.Layer_stage1|0|conv;3` -> `stage1.0.conv`
+    `pkg.Outer/pkg.Inner_block/torch.nn.Conv2d_0;` -> `block/0`
+    """
     parts = name.split(b";")[0].split(b"/")
+    if parts[-1].startswith(b"edgeseg.Layer_"):
+        return parts[-1].removeprefix(b"edgeseg.Layer_").replace(b"|", b".")
     attributes = [match[1] for part in parts if (match := re.fullmatch(rb"[\w.<>]*\.[A-Za-z0-9<>]+_(\w+)", part))]
     return b"/".join(attributes) if attributes else parts[-1][-24:]
 
@@ -161,7 +170,7 @@ def count_ops(data: bytes) -> dict[str, int]:
     counts: Counter[str] = Counter(int8=0, float=0, transpose=0, quantize=0)
     for graph in model.subgraphs:
         for operator in graph.operators:
-            name = OPERATORS[model.operatorCodes[operator.opcodeIndex].builtinCode]
+            name = operator_name(model, operator)
             first = graph.tensors[operator.inputs[0]].type
             kind = "int8" if first in INTEGER_TYPES else "float"
             counts["quantize" if name in CAST_TYPES else "transpose" if name == "TRANSPOSE" else kind] += 1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections import Counter
+
 import numpy as np
 import onnx
 import torch
@@ -87,10 +91,13 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
         tensor.doc_string, tensor.name = "", names[tensor.name]
     for value in (*model.graph.input, *model.graph.output):
         del value.metadata_props[:]
+    seen: Counter[str] = Counter()
     for index, node in enumerate(model.graph.node):
-        del node.metadata_props[:]
         plumbing = node.op_type in (QUANTISE, DEQUANTISE)  # fused away when loaded: their names are never seen
-        node.doc_string, node.name = "", "" if plumbing else f"{node.op_type}_{index}"
+        layer = "" if plumbing else layer_of(node) or f"{node.op_type}_{index}"
+        seen[layer] += 1
+        node.doc_string, node.name = "", layer if seen[layer] == 1 or plumbing else f"{layer}:{seen[layer]}"
+        del node.metadata_props[:]
         for i, name in enumerate(node.output):
             names.setdefault(name, f"v{index}.{i}" if i else f"v{index}")
         for end in (node.input, node.output):
@@ -98,6 +105,22 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
                 end[i] = names[name]
     onnx.checker.check_model(model)
     return model
+
+
+def layer_of(node: onnx.NodeProto) -> str:
+    """The layer of the network that the exporter made `node` of, named as `edgeseg.models.layer_names` does; empty if none.
+
+    The exporter notes the modules from the network inwards, and the operator: ['', 'aspp', 'aspp.act', 'relu_8'].
+    """
+    notes = {entry.key: entry.value for entry in node.metadata_props}
+    scopes = ast.literal_eval(notes.get("pkg.torch.onnx.name_scopes", "[]"))
+    classes = ast.literal_eval(notes.get("pkg.torch.onnx.class_hierarchy", "[]"))
+    if len(scopes) < 2 or len(classes) != len(scopes):
+        return ""
+    path, operator = str(scopes[-2]), re.sub(r"_?(_\d+)?$", "", str(scopes[-1]))
+    if path and str(classes[-2]).startswith("torch.nn.modules."):
+        return path
+    return f"{path}.{operator}" if path else operator
 
 
 def share_constants(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -12,8 +12,11 @@ from edgeseg.runtime.arrays import Alpha, Frame, Matte, Shot
 from edgeseg.runtime.backgrounds import Background, open_background
 from edgeseg.runtime.blur import Blur
 from edgeseg.runtime.camera import SyntheticCamera, Webcam
+from edgeseg.runtime.cameras import open_camera
 from edgeseg.runtime.capture import Pictures, Source, open_source
+from edgeseg.runtime.clock_camera import ClockCamera
 from edgeseg.runtime.composite import blend
+from edgeseg.runtime.live import Camera, LiveSource
 from edgeseg.runtime.masked_blur import masked_blur
 from edgeseg.runtime.null_session import NullSession
 from edgeseg.runtime.picture import read_picture
@@ -23,6 +26,7 @@ from edgeseg.runtime.session import Session, open_session
 from edgeseg.runtime.sinks import Null, Sink, open_sink
 from edgeseg.runtime.smoothing import Smoother
 from edgeseg.runtime.stages import StageTimes
+from edgeseg.runtime.stream import Stream
 from edgeseg.runtime.transparent import open_transparent
 from edgeseg.runtime.video import VideoFile
 from edgeseg.runtime.video_sink import VideoSink
@@ -32,7 +36,10 @@ __all__ = [
     "Alpha",
     "Background",
     "Blur",
+    "Camera",
+    "ClockCamera",
     "Frame",
+    "LiveSource",
     "Matte",
     "Null",
     "NullSession",
@@ -47,6 +54,7 @@ __all__ = [
     "Source",
     "Stage",
     "StageTimes",
+    "Stream",
     "SyntheticCamera",
     "VideoFile",
     "VideoSink",
@@ -56,6 +64,7 @@ __all__ = [
     "limit_threads",
     "masked_blur",
     "open_background",
+    "open_camera",
     "open_session",
     "open_sink",
     "open_source",

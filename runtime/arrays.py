@@ -19,4 +19,6 @@ class Shot(NamedTuple):
     frame: Frame
     time_s: float  # since the first frame of its source
     name: str = ""  # stem of the picture file; empty for cameras and videos
+    notice: str = ""  # to be written over the finished frame, as "camera gone, waiting"; the frame itself shows nothing then
+    small: Frame | None = None  # the same picture from the camera's own scaler, where it has one: what a network takes
     alpha: Alpha | None = None  # of a finished frame; None on the way in, and of frames that are hidden

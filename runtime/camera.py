@@ -1,103 +1,74 @@
-"""Live cameras: a webcam, read by its own thread so that it never falls behind, and a synthetic one for tests."""
+"""Live cameras: a webcam that may be unplugged and come back, and a synthetic one for tests."""
 
 from __future__ import annotations
 
 import sys
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-import cv2
 import numpy as np
 
 from edgeseg.errors import CaptureError
+from edgeseg.runtime import v4l2
 from edgeseg.runtime.arrays import Alpha, Frame, Shot
-from edgeseg.runtime.quiet import quiet_stderr
+from edgeseg.runtime.camera_modes import DEFAULT_HW, PREFERRED
+from edgeseg.runtime.live import PATIENCE_S, Backoff, Camera, LiveSource
 
-PATIENCE_S = 3.0  # without a frame for this long, a camera is gone: unplugged, or taken by another program
 
+class Webcam(LiveSource):
+    """The camera that `name` means, by V4L2 on Linux and by OpenCV elsewhere. See `LiveSource`.
 
-class Webcam:
-    """Camera `number` (of /dev/videoN) at 1280x720 and 30 frames/s if it can. See `capture.Source`.
+    name     a number, a path, a name of /dev/v4l/by-id, or a part of one or of the camera's own name; "auto" is the first one
+    size_hw  (height, width) asked for; the nearest that it has is taken. None: 720p, or less where that is slow
+    fps      frames a second asked for
 
-    A thread keeps only the newest frame: a slow consumer loses frames (`dropped`) and gains no delay.
+    A camera that was unplugged is found again by its name under /dev/v4l/by-id, since its number may have become another.
     """
 
-    still = False
-    path: Path | None = None
-    frames: int | None = None
+    def __init__(
+        self,
+        name: int | str = "auto",
+        size_hw: tuple[int, int] | None = None,
+        fps: float = 30.0,
+        *,
+        mirror: bool = False,
+        patience_s: float = PATIENCE_S,
+        backoff: Backoff | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        super().__init__(self._open, mirror=mirror, patience_s=patience_s, backoff=backoff, say=say)
+        self.name = str(name)
+        self._asked = size_hw, fps
+        self._stable: Path | None = None
 
-    def __init__(self, number: int = 0, size_hw: tuple[int, int] = (720, 1280), fps: float = 30.0) -> None:
-        self.number = number
-        self.size_hw = size_hw
-        self.fps = fps
-        self.dropped = 0
-        self._newest: tuple[Frame, float] | None = None
-        self._ended = False
-        self._arrived = threading.Condition()
+    def _open(self) -> Camera:
+        size_hw, fps = self._asked
+        if sys.platform != "linux":
+            from edgeseg.runtime.cv_camera import open_numbered
 
-    def __enter__(self) -> Webcam:
-        with quiet_stderr():
-            camera = cv2.VideoCapture(self.number, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
-            if camera.isOpened():
-                # MJPG first: uncompressed, USB 2 carries 720p at some 10 frames/s only.
-                camera.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-                camera.set(cv2.CAP_PROP_FRAME_WIDTH, self.size_hw[1])
-                camera.set(cv2.CAP_PROP_FRAME_HEIGHT, self.size_hw[0])
-                camera.set(cv2.CAP_PROP_FPS, self.fps)
-            good, frame = camera.read() if camera.isOpened() else (False, None)
-        if not good or frame is None:
-            camera.release()
-            raise CaptureError(
-                f"camera {self.number} cannot be opened: it does not exist, is in use, or you are not in group video; "
-                "see: edgeseg doctor"
-            )
-        self.size_hw = (frame.shape[0], frame.shape[1])
-        self.fps = camera.get(cv2.CAP_PROP_FPS) or self.fps
-        self._camera = camera
-        self._thread = threading.Thread(target=self._grab, name="edgeseg-camera", daemon=True)
-        self._thread.start()
-        return self
+            return open_numbered(self.name, size_hw or DEFAULT_HW, fps)
+        from edgeseg.runtime.v4l2_camera import V4l2Camera
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._ended = True
-        self._thread.join(PATIENCE_S)
-        with quiet_stderr():  # OpenCV warns about a device that is gone
-            self._camera.release()
+        if self._stable is not None:
+            return V4l2Camera(self._stable, size_hw, fps, self.name)
+        node = first_camera() if self.name == "auto" else v4l2.find(self.name)
+        camera = V4l2Camera(node, size_hw, fps, str(node) if self.name == "auto" else self.name)
+        self._stable = Path(v4l2.stable_names().get(node.resolve(), node))
+        return camera
 
-    def __iter__(self) -> Iterator[Shot]:
-        start = None
-        while True:
-            with self._arrived:
-                if not self._arrived.wait_for(lambda: self._newest is not None or self._ended, PATIENCE_S + 1):
-                    self._ended = True
-                if self._newest is None:
-                    raise CaptureError(f"camera {self.number} gives no more frames; was it unplugged?")
-                frame, taken_s = self._newest
-                self._newest = None
-            start = taken_s if start is None else start
-            yield Shot(frame, taken_s - start)
 
-    def _grab(self) -> None:
-        last_s = time.monotonic()
-        while not self._ended:
-            good, frame = self._camera.read()
-            now_s = time.monotonic()
-            if good and frame is not None:
-                last_s = now_s
-                with self._arrived:
-                    self.dropped += self._newest is not None
-                    self._newest = (frame, now_s)  # type: ignore[assignment]
-                    self._arrived.notify()
-            elif now_s - last_s > PATIENCE_S:
-                break
-            else:
-                time.sleep(0.02)  # a camera may miss a frame; never spin on one that is gone
-        with self._arrived:
-            self._ended = True
-            self._arrived.notify()
+def first_camera(dev: Path = Path("/dev")) -> Path:
+    """The first camera with a format that can be read, a real one before a virtual one; CaptureError where there is none."""
+    found = [device for device in v4l2.devices(dev) if device.captures]
+    for device in sorted(found, key=lambda device: device.is_loopback):
+        if set(v4l2.formats(device.path)) & set(PREFERRED):
+            return device.path
+    seen = ", ".join(f"{device.path} ({device.card})" for device in found)
+    raise CaptureError(
+        f"no camera was found{f'; {seen} give no pictures that edgeseg reads' if seen else ''}; connect one, name it with "
+        "--webcam NAME, or see: edgeseg doctor"
+    )
 
 
 class SyntheticCamera:

@@ -55,12 +55,16 @@ class Source(Protocol):
 
 
 def open_source(origin: str | Path | int) -> Source:
-    """A source for `origin`: a number (webcam), a picture, a folder of pictures, or a video file, told by its content."""
+    """A source for `origin`: a number (webcam), the address of a stream (rtsp://, http://, ...), a picture, a folder of
+    pictures, or a video file, told by its content. Other cameras are opened by `cameras.open_camera`."""
     from edgeseg.runtime.camera import Webcam
+    from edgeseg.runtime.stream import Stream, is_stream
     from edgeseg.runtime.video import VideoFile
 
     if isinstance(origin, int):
         return Webcam(origin)
+    if is_stream(str(origin)):
+        return Stream(str(origin))
     path = Path(origin)
     if path.is_dir():
         return Pictures(list_pictures(path), path)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import importlib.util
 import os
 import platform
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from edgeseg import __version__, assets
 from edgeseg.runtime.backends import litert, ort
-from edgeseg.runtime.window import has_cv_window, has_screen
-
-Verdict = Literal["ok", "missing", "bad"]
+from edgeseg.runtime.checks import Check
+from edgeseg.runtime.doctor_video import cameras, heat, pipewire, virtual_camera, window
 
 PACKAGES = (
     "numpy",
@@ -35,18 +30,9 @@ PACKAGES = (
 )
 
 
-@dataclass(frozen=True)
-class Check:
-    """One finding. "missing" is something optional that is not there, "bad" something that must be mended."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-
-
 def diagnose() -> list[Check]:
-    """Every check, in the order to read them in. Opens no camera and imports no backend."""
-    return [*_machine(), *_backends(), *_pairs(), *_video(), *_models()]
+    """Every check, in the order to read them in. Asks cameras what they are and starts none; imports no backend."""
+    return [*_machine(), *heat(), *_backends(), *_pairs(), *cameras(), *virtual_camera(), *pipewire(), *window(), *_models()]
 
 
 def versions() -> dict[str, str]:
@@ -95,41 +81,6 @@ def _pairs() -> list[Check]:
         detail = f"{' and '.join(several)} overwrite each other's files; uninstall them all, then install one"
         checks.append(Check("opencv", "bad", detail))
     return checks or [Check("known-bad pairs", "ok", "none")]
-
-
-def _video() -> list[Check]:
-    checks = []
-    if sys.platform == "linux":
-        cameras = sorted(Path("/dev").glob("video*"))
-        if cameras:
-            readable = [c for c in cameras if os.access(c, os.R_OK | os.W_OK)]
-            names = ", ".join(f"{camera} ({_camera_name(camera)})" for camera in cameras)
-            checks.append(Check("cameras", "ok" if readable else "bad", names))
-            if len(readable) < len(cameras):
-                detail = "a camera may not be opened by you; run: sudo usermod -aG video $USER, then log in again"
-                checks.append(Check("group video", "bad", detail))
-        else:
-            checks.append(Check("cameras", "missing", "no /dev/video*; on a Pi's own camera module see: rpicam-hello"))
-        loaded = Path("/sys/module/v4l2loopback").is_dir()
-        detail = "v4l2loopback is loaded" if loaded else "run: sudo modprobe v4l2loopback exclusive_caps=1 card_label=edgeseg"
-        checks.append(Check("virtual camera device", "ok" if loaded else "missing", detail))
-    vcam = importlib.util.find_spec("pyvirtualcam") is not None
-    detail = "pyvirtualcam is installed" if vcam else "pip install 'edgeseg[vcam]'"
-    checks.append(Check("virtual camera package", "ok" if vcam else "missing", detail))
-    tk = importlib.util.find_spec("_tkinter") is not None
-    window = "OpenCV" if has_cv_window() else "Tk" if tk else None
-    if window and not has_screen():
-        window, detail = None, "this session has no screen; write files with --output"
-    else:
-        detail = f"by {window}" if window else "none; apt install python3-tk, or write files with --output"
-    checks.append(Check("window", "ok" if window else "missing", detail))
-    return checks
-
-
-def _camera_name(device: Path) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/sys/class/video4linux/{device.name}/name").read_text().strip()
-    return "name unknown"
 
 
 def _models() -> list[Check]:

@@ -10,6 +10,7 @@ from edgeseg.errors import ModelError, UsageError
 from edgeseg.runtime.arrays import Alpha, Frame, Matte
 from edgeseg.runtime.keyframes import Keyframes, Policy
 from edgeseg.runtime.morphology import LargestPerson
+from edgeseg.runtime.session import Session
 from edgeseg.runtime.smoothing import Smoother
 from edgeseg.runtime.tensors import shrink
 from edgeseg.runtime.work import Segmenter, Work
@@ -56,7 +57,10 @@ class Inference:
                 part.reset()
 
     def _look(self, work: Work, luma: Alpha) -> Matte:
-        matte = self._segmenter.matte(work.pyramid.at_least(self._segmenter.spec.size))
+        segmenter = self._segmenter
+        if isinstance(segmenter, Session):  # which may have another file for frames of this shape
+            segmenter = segmenter.for_frame(work.frame)
+        matte = segmenter.matte(work.at_least(segmenter.spec.size))
         self.inferred += 1
         if self._largest is not None:
             matte = self._largest(matte)

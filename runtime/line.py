@@ -111,8 +111,10 @@ class Line:
             yield work.load(shot)
 
     def _infer(self, work: Work) -> None:
-        if self._source.still:
+        if self._source.still or work.notice:
             self._blur.reset()
+        if work.notice:
+            return  # there is nobody in an empty frame
         with self._times.of("infer"):
             self._blur.infer(work)
 
@@ -154,7 +156,7 @@ class Line:
                 for work in self._loaded():
                     self._show_to_network(work)
                     matte, came_s = self._newest
-                    work.matte = matte if work.came_s - came_s <= STALE_S else None
+                    work.matte = matte if work.came_s - came_s <= STALE_S and not work.notice else None
                     self._finish(work)
             finally:
                 self._to_infer.end()
@@ -163,9 +165,9 @@ class Line:
         idle = self._idle.take(wait=False)  # raises what inference has given up for
         if idle is not None:
             # A copy of what inference needs to see of it: the work itself is soon filled with another frame.
-            seen = work.pyramid.at_least(self._blur.session.spec.size).copy()
+            seen = work.at_least(self._blur.session.spec.size).copy()
             idle.came_s = work.came_s
-            self._to_infer.put(idle.load(Shot(seen, work.time_s, work.name)))
+            self._to_infer.put(idle.load(Shot(seen, work.time_s, work.name, work.notice)))
 
 
 class _ending:

@@ -26,6 +26,7 @@ def is_matting(session: Session) -> bool:
 
 def segment(session: Session, frame: Frame) -> npt.NDArray[np.uint8]:
     """(h, w) uint8 for `frame` (h, w, 3): a refined matte with 255 for the person, or for other models class ids."""
+    session = session.for_frame(frame)
     if is_matting(session):
         return refine(frame, session.matte(frame))
     return class_picture(session, frame)

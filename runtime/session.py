@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from edgeseg.errors import ModelError, ShapeError, SpecError
 from edgeseg.runtime import tensors
 from edgeseg.runtime.arrays import Frame, Matte, Tensor
 from edgeseg.runtime.backends import Backend, BackendName, litert, open_backend
-from edgeseg.spec import Spec
+from edgeseg.spec import Spec, nearest_framing
 
 
 def open_session(model: str | Path = assets.DEFAULT, *, backend: BackendName = "auto", threads: int = 1) -> Session:
@@ -24,11 +25,17 @@ def open_session(model: str | Path = assets.DEFAULT, *, backend: BackendName = "
 
     Raises ModelError (unknown, missing or damaged), SpecError (no usable Spec inside), UsageError, MissingExtraError.
     """
-    path = _find(model, backend)
-    opened = open_backend(path, backend, threads)
-    if opened.spec_text is None:
-        raise SpecError(f"{path} carries no Spec (or is truncated); attach one with: edgeseg spec {path} --set KEY=VALUE")
-    return Session(Spec.from_json(opened.spec_text), opened, path)
+
+    def opened(path: Path) -> Session:
+        file = open_backend(path, backend, threads)
+        if file.spec_text is None:
+            raise SpecError(f"{path} carries no Spec (or is truncated); attach one with: edgeseg spec {path} --set KEY=VALUE")
+        return Session(Spec.from_json(file.spec_text), file, path)
+
+    session = opened(_find(model, backend))
+    if session.path != Path(model):  # a name, not a file that somebody chose
+        session.framings = Framings(session, assets.framings_of(session.path), opened) if session.path else None
+    return session
 
 
 class Session:
@@ -41,6 +48,7 @@ class Session:
         self.spec = spec
         self.backend = backend.name
         self.path = path
+        self.framings: Framings | None = None
         self._backend = backend
         expected = (1, *spec.size, 3) if spec.layout == "NHWC" else (1, 3, *spec.size)
         # 0 is an axis that the file leaves open.
@@ -57,6 +65,10 @@ class Session:
             )
         self._encode = tensors.Encoder(spec)
         self._byte_matte = _byte_matte(spec)
+
+    def for_frame(self, frame: Frame) -> Session:
+        """This session, or that of the same trained model whose input has more nearly the shape of `frame` (h, w, ...)."""
+        return self if self.framings is None else self.framings.nearest((frame.shape[0], frame.shape[1]))
 
     def prepare(self, frame: Frame) -> Tensor:
         """The input tensor of `frame` (h, w, 3) uint8 BGR of any size: stretched, in the model's colours, normalised,
@@ -104,6 +116,21 @@ class Session:
             matte: Matte = self._byte_matte[tensor.reshape(height, width).view(np.uint8)]
             return matte
         return person_share(self.decode(tensor), self.spec)
+
+
+class Framings:
+    """The files of one trained model for frames of different shapes; each is opened when the first such frame comes."""
+
+    def __init__(self, main: Session, others: dict[tuple[int, int], Path], opened: Callable[[Path], Session]) -> None:
+        self._sessions = {main.spec.size: main}
+        self._others, self._opened = others, opened
+
+    def nearest(self, size_hw: tuple[int, int]) -> Session:
+        """The session for frames of `size_hw` (height, width)."""
+        chosen = nearest_framing([*self._sessions, *(size for size in self._others if size not in self._sessions)], size_hw)
+        if chosen not in self._sessions:
+            self._sessions[chosen] = self._opened(self._others[chosen])
+        return self._sessions[chosen]
 
 
 def person_share(output: npt.NDArray[np.float32], spec: Spec) -> Matte:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-
-from edgeseg.errors import MissingExtraError, OutputError, UsageError
-from edgeseg.runtime.arrays import Frame, Shot
+from edgeseg.errors import UsageError
+from edgeseg.runtime.arrays import Shot
 from edgeseg.runtime.capture import Source
 from edgeseg.runtime.picture import write_picture
+from edgeseg.runtime.views import Views
 from edgeseg.whole import make_folder
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
@@ -27,23 +26,33 @@ class Sink(Protocol):
         """False when nobody wants more: the window was closed."""
 
 
-def open_sink(output: str | Path | None, source: Source) -> Sink:
+def open_sink(output: str | Path | None, source: Source, views: Views | None = None) -> Sink:
     """The sink that `output` asks for, for the frames of an opened `source`.
 
-    None        a window
+    None        a window, or "window"
+    "null"      nothing: what it costs is measured
+    "http://127.0.0.1:8080"  a web page; see `http_sink`
     "vcam"      a virtual camera; "vcam:/dev/video9" that one
     a folder    for a folder of pictures: pictures of the same names; for a file: a file of the same name in it
     FILE.png    (or .jpg, .webp, ...) a picture, for a picture
     FILE.mp4    (or .mkv, .mov) a video
 
+    views  what a window shows, and what its keys do
+
     The name decides, since nothing else says what is wanted. Raises UsageError where the two do not go together.
     """
+    from edgeseg.runtime.http_sink import HttpSink
     from edgeseg.runtime.video_sink import VideoSink
+    from edgeseg.runtime.virtual_camera import VirtualCamera
     from edgeseg.runtime.window import open_window
 
-    if output is None:
-        return open_window()
+    if output is None or output == "window":
+        return open_window(views)
     text, path = str(output), Path(output)
+    if text == "null":
+        return Null()
+    if "://" in text:
+        return HttpSink(text, dict if views is None else views.figures)
     if text == "vcam" or text.startswith("vcam:"):
         return VirtualCamera(source.size_hw, source.fps or 30.0, text.partition(":")[2] or None)
     many = source.still and source.path is not None and source.path.is_dir()
@@ -59,7 +68,8 @@ def open_sink(output: str | Path | None, source: Source) -> Sink:
     if source.path is not None and path.exists() and path.samefile(source.path):
         raise UsageError(f"output {path} is the input itself; choose another name")
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        return VideoSink(path, source.size_hw, source.fps or 1.0, sound_of=None if source.still else source.path)
+        live = source.frames is None
+        return VideoSink(path, source.size_hw, source.fps or 1.0, None if source.still else source.path, live)
     if path.suffix.lower() in PICTURE_SUFFIXES:
         if not source.still:
             raise UsageError(f"the input is a video, so the output {path} must be one too: .mp4, .mkv or .mov")
@@ -116,36 +126,4 @@ class PictureFolder:
 
     def write(self, shot: Shot) -> bool:
         write_picture(self._folder / f"{shot.name}.png", shot.frame)
-        return True
-
-
-class VirtualCamera:
-    """A virtual camera that other programs can choose, by pyvirtualcam (v4l2loopback, OBS)."""
-
-    def __init__(self, size_hw: tuple[int, int], fps: float, device: str | None = None) -> None:
-        self._size_hw = size_hw
-        self._fps = fps
-        self._device = device
-
-    def __enter__(self) -> VirtualCamera:
-        try:
-            import pyvirtualcam
-        except ImportError:
-            raise MissingExtraError("pyvirtualcam", "vcam", "a virtual camera") from None
-        height, width = self._size_hw
-        try:
-            self._camera: Any = pyvirtualcam.Camera(
-                width, height, self._fps, fmt=pyvirtualcam.PixelFormat.BGR, device=self._device
-            )
-        except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise OutputError(f"no virtual camera could be opened: {reason}; see: edgeseg doctor") from None
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._camera.close()
-
-    def write(self, shot: Shot) -> bool:
-        frame: Frame = np.ascontiguousarray(shot.frame)
-        self._camera.send(frame)
         return True

@@ -6,7 +6,7 @@ Colours are the person's own, not multiplied by alpha, as both formats want them
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ import numpy as np
 from edgeseg.errors import CaptureError, MissingExtraError, OutputError, UsageError
 from edgeseg.runtime.arrays import Shot
 from edgeseg.runtime.capture import Source
+from edgeseg.runtime.outputs import Outputs
 from edgeseg.runtime.picture import write_picture
 from edgeseg.runtime.sinks import Sink
 from edgeseg.whole import cannot_write, make_folder, part_of
@@ -46,6 +47,12 @@ def open_transparent(output: str | Path | None, source: Source) -> Sink:
     if path is not None and path.suffix.lower() in VIDEOS:
         return TransparentVideo(path, source.size_hw, source.fps or 30.0, sound_of=source.path)
     raise UsageError(f"a transparent video goes to a file .webm, the one kind that browsers play; got {output}")
+
+
+def transparent_outputs(names: Sequence[str], source: Source, say: Callable[[str], None]) -> Outputs:
+    """A sink, not yet entered, for what follows --output."""
+    wanted: Sequence[str | None] = names or [None]
+    return Outputs([open_transparent(name, source) for name in wanted], say)
 
 
 def with_alpha(shot: Shot) -> Any:

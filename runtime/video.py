@@ -60,21 +60,31 @@ class VideoFile:
         self._container.close()
 
     def __iter__(self) -> Iterator[Shot]:
+        for frame, time_s in times_of(self._all(), self.fps):
+            yield Shot(to_bgr(frame), time_s)
+
+    def _all(self) -> Iterator[av.VideoFrame]:
         import av
 
-        start, last, index = None, -1.0, 0
-        frame = self._first
-        self._first = None
+        frame, self._first = self._first, None
+        index = 0
         while frame is not None:
-            time_s = frame.time if frame.time is not None else index / self.fps
-            start = time_s if start is None else start
-            time_s = max(time_s - start, last + 1e-3) if index else 0.0  # times must rise, whatever the file says
-            yield Shot(to_bgr(frame), time_s)
-            last, index = time_s, index + 1
+            yield frame
+            index += 1
             try:
                 frame = next(self._decoded, None)
             except av.error.FFmpegError as error:
                 raise DataError(f"video {self._file} is damaged after frame {index}: {error.strerror}") from None
+
+
+def times_of(frames: Iterator[av.VideoFrame], fps: float) -> Iterator[tuple[av.VideoFrame, float]]:
+    """Each frame with its own time in seconds since the first; they rise, whatever the file says."""
+    start, last = None, -1.0
+    for index, frame in enumerate(frames):
+        time_s = frame.time if frame.time is not None else index / fps
+        start = time_s if start is None else start
+        last = max(time_s - start, last + 1e-3) if index else 0.0
+        yield frame, last
 
 
 def to_bgr(frame: av.VideoFrame) -> Frame:

@@ -1,24 +1,24 @@
-"""A video file: H.264, the source's frame times, its sound copied as it is."""
+"""A video file: H.264, the source's frame times and its sound."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 
 from edgeseg.errors import CaptureError, MissingExtraError, OutputError
 from edgeseg.runtime.arrays import Frame, Shot
+from edgeseg.runtime.fragments import trim_to_whole_fragments
+from edgeseg.runtime.sound import Sound
 from edgeseg.whole import cannot_write, make_folder, part_of
 
-if TYPE_CHECKING:
-    import av
-
 TIME_BASE = Fraction(1, 90_000)
+FRAGMENT_S = 2  # of a recording: as much is lost where it cannot be finished
 CRF = 20  # visually near to lossless at some 3 Mbit/s for 720p talking heads
 # OpenCV converts by BT.601 in limited range, exactly and fast. The file says so, and players go by what it says.
 BT601, LIMITED = 6, 1
@@ -29,17 +29,23 @@ class VideoSink:
 
     size_hw   (height, width); an odd side is made even by repeating its last line, as 4:2:0 colour needs
     fps       for players that want one; every frame keeps its own `time_s`
-    sound_of  a video file whose sound is copied, unchanged
+    sound_of  a video file whose sound is kept
+    live      a recording that cannot be made again: it is written in fragments of two seconds, and where the disk is full
+              those before that stay, and play. (Once it is closed in order, it is as any other file.)
 
     Ctrl-C, and a camera that vanishes, close in order: the part so far plays. Any other exception removes what was written.
     """
 
-    def __init__(self, path: Path, size_hw: tuple[int, int], fps: float, sound_of: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, size_hw: tuple[int, int], fps: float, sound_of: Path | None = None, live: bool = False
+    ) -> None:
         self._path = path
         self._part = part_of(path)
         self._size_hw = size_hw
         self._fps = fps
         self._sound_of = sound_of
+        self._live = live
+        self._over = False  # the disk was full: what there is has been kept, and no more comes
         self._last_pts = -1
 
     def __enter__(self) -> VideoSink:
@@ -50,20 +56,22 @@ class VideoSink:
             raise MissingExtraError("an FFmpeg with libx264", "video", "writing a video")
         make_folder(self._path.parent)
         height, width = self._size_hw
-        faststart = {"movflags": "faststart"} if self._path.suffix.lower() != ".mkv" else {}
-        self._sound_file: av.container.InputContainer | None = None
+        options = {} if self._is_matroska else {"movflags": "hybrid_fragmented+frag_keyframe" if self._live else "faststart"}
+        self._sound: Sound | None = None
         try:
-            self._file = av.open(str(self._part), "w", options=faststart)
+            self._file = av.open(str(self._part), "w", options=options)
             rate = Fraction(self._fps).limit_denominator(1001)
             stream: Any = self._file.add_stream("libx264", rate=rate, options={"crf": str(CRF), "preset": "veryfast"})
             stream.width, stream.height = width + width % 2, height + height % 2
             stream.pix_fmt = "yuv420p"
+            if self._live:
+                stream.gop_size = max(1, round(FRAGMENT_S * self._fps))
             context = stream.codec_context
             context.time_base = TIME_BASE
             context.colorspace = context.color_primaries = context.color_trc = BT601
             context.color_range = LIMITED
             self._stream = stream
-            self._sound = self._copied_sound()
+            self._sound = Sound(self._sound_of, self._file) if self._sound_of else None
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self._part.unlink(missing_ok=True)
             raise OutputError(f"{self._path} cannot be written as a video: {error}; choose another with --output") from None
@@ -79,69 +87,58 @@ class VideoSink:
         picture.pts, picture.time_base = self._last_pts, TIME_BASE
         try:
             self._file.mux(self._stream.encode(picture))
-            self._copy_sound(shot.time_s)
+            if self._sound is not None:
+                self._sound.copy_until(shot.time_s)
         except (av.error.FFmpegError, OSError) as error:
-            raise cannot_write(self._path, error) from None
+            raise self._given_up(error) from None
         return True
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         import av
 
+        if self._over:
+            return
         whole = kind is None or issubclass(kind, KeyboardInterrupt | SystemExit | CaptureError)
         try:
             if whole and self._last_pts >= 0:
                 self._file.mux(self._stream.encode(None))
-                self._copy_sound(float(self._last_pts * TIME_BASE) + 1 / self._fps)
+                if self._sound is not None:
+                    self._sound.copy_until(float(self._last_pts * TIME_BASE) + 1 / self._fps)
             self._file.close()
             if whole and self._last_pts >= 0:
                 os.replace(self._part, self._path)
         except (av.error.FFmpegError, OSError) as failure:
             if whole:
-                raise cannot_write(self._path, failure) from None
+                raise self._given_up(failure) from None
         finally:
-            if self._sound_file is not None:
-                self._sound_file.close()
+            if self._sound is not None:
+                self._sound.close()
             self._part.unlink(missing_ok=True)
 
-    def _copied_sound(self) -> Iterator[Any] | None:
-        """Packets of the sound, readdressed to our file; None where there is none or the container cannot hold it."""
-        import av
+    @property
+    def _is_matroska(self) -> bool:
+        return self._path.suffix.lower() == ".mkv"
 
-        if self._sound_of is None:
-            return None
-        source = av.open(str(self._sound_of))
-        self._sound_file = source
-        if not source.streams.audio:
-            return None
+    def _given_up(self, error: Exception) -> OutputError:
+        """The error to raise after a write that failed; of a recording, what is whole is kept."""
+        self._over = True
+        with suppress(Exception):  # it failed already, and will again
+            self._file.close()
+        if self._sound is not None:
+            self._sound.close()
         try:
-            target = self._file.add_stream_from_template(source.streams.audio[0])
-        except (av.error.FFmpegError, ValueError):
-            return None
-        # Sound is placed against the first video frame, which we put at zero.
-        video = source.streams.video[0]
-        start_s = float((video.start_time or 0) * (video.time_base or 0))
-        return _readdressed(source, target, start_s)
-
-    def _copy_sound(self, until_s: float) -> None:
-        """Interleave: the sound up to a time, so that neither player nor muxer has to look far."""
-        while self._sound is not None:
-            packet = next(self._sound, None)
-            if packet is None:
-                self._sound = None
-                return
-            self._file.mux_one(packet)
-            if float(packet.pts * packet.time_base) >= until_s:
-                return
-
-
-def _readdressed(source: av.container.InputContainer, target: Any, start_s: float) -> Iterator[Any]:
-    for packet in source.demux(source.streams.audio[0]):
-        if packet.dts is None or packet.pts is None or packet.time_base is None:  # the flushing packet
-            continue
-        shift = round(start_s / packet.time_base)
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        packet.stream = target
-        yield packet
+            kept = self._live and (self._is_matroska or trim_to_whole_fragments(self._part) > 0)
+            if kept:
+                os.replace(self._part, self._path)
+                seconds = float(self._last_pts * TIME_BASE)
+                why = getattr(error, "strerror", None) or error
+                return OutputError(
+                    f"{self._path} cannot be written any further: {why}; what came before ({seconds:.0f} s) is kept and plays"
+                )
+        except OSError:
+            pass
+        self._part.unlink(missing_ok=True)
+        return cannot_write(self._path, error)
 
 
 def to_i420(frame: Frame, size_hw: tuple[int, int]) -> Frame:

@@ -1,8 +1,10 @@
-"""Puts a trained person network into edgeseg/assets: checkpoint, int8 files, card, and its row in index.json.
+"""Puts a trained network into edgeseg/assets: checkpoint, int8 files, card, and its row in index.json.
 
     python scripts/make_assets.py person runs/person/last.safetensors --data person-train --data person-train2
+    python scripts/make_assets.py enet-camvid runs/enet-camvid/last.safetensors --data camvid/train --scenes camvid/val
 
-Ranges are measured on training pictures only; parity and accuracy on the held-back ones (`edgeseg.train.data.split`).
+Ranges are measured on training pictures only; parity and accuracy on held-back ones (of masks `edgeseg.train.data.split`, of
+labels the folder of --scenes).
 """
 
 from __future__ import annotations
@@ -10,81 +12,27 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from model_card import LICENCE, Scores, card_page, classes_scores, person_scores
 
 from edgeseg.assets import FOLDER
 from edgeseg.calib.frames import Picture, Pictures
+from edgeseg.commands.terminal import Size
 from edgeseg.export.choices import INT8
-from edgeseg.export.files import export
-from edgeseg.models.checkpoint import ModelCard, load_checkpoint, save_checkpoint
+from edgeseg.export.files import Exported, export
+from edgeseg.models.checkpoint import Model, load_checkpoint, save_checkpoint
 from edgeseg.report.cost import count
-from edgeseg.report.predict import open_predictor
+from edgeseg.report.predict import Predictor, open_predictor
+from edgeseg.spec import nearest_framing
 from edgeseg.train.data import Pair, load, read_folder, split
-from edgeseg.train.evaluate import evaluate
-from edgeseg.train.truth import PERSON_CLASSES, TruthFolder, read_truth
+from edgeseg.train.truth import TruthFolder, read_truth
 from edgeseg.whole import write_whole
 
-# Kinds of pictures, by how the names of the research sets begin.
-KINDS = {
-    "eg": "portraits (EG1800)",
-    "ccp": "street fashion, upper and full bodies (CCP)",
-    "voc": "everyday scenes with people (VOC)",
-    "vocneg": "pictures with nobody (VOC)",
-    "borrat": "lecturers (Borrat)",
-    "franck": "webcam composites of one man, who is in the training pictures too (franck)",
-    "scenes": "people in everyday scenes (VOC val)",
-}
-LICENCE = (
-    "Weights: research and demonstration use. They were trained on photographs whose licences are research-only, "
-    "non-commercial or unclear; train on pictures of your own before you sell anything."
-)
-BAD_AT = """\
-- everyday scenes with several or small persons; persons seen from behind or lying down;
-- what persons hold or wear that the training pictures label in different ways (bags are person in one source, objects in
-  hand are background in another);
-- empty rooms: now and then a coat, a lamp or a picture on the wall is called a person;
-- hair against a background of its own colour."""
-
-
-Scores = dict[str, dict[str, float | None]]  # kind of picture -> figure -> value
-
-
-def kind_of(pair: Pair) -> str:
-    prefix = re.match(r"[A-Za-z]*", pair.image.stem)
-    return prefix.group().lower() if prefix and prefix.group().lower() in KINDS else "other"
-
-
-def accuracy(model: str, pairs: list[Pair], scenes: Path | None) -> Scores:
-    """By kind of picture: IoU of the person, boundary F, and for pictures with nobody the share called person."""
-    predictor = open_predictor(model)
-    rows: Scores = {}
-    for kind in [*KINDS, "other"]:
-        chosen = [pair for pair in pairs if kind_of(pair) == kind]
-        if not chosen:
-            continue
-        if kind == "vocneg":
-            wrong = [float((predictor.predict(load(pair)[0]) == predictor.person_class).mean()) for pair in chosen]
-            rows[kind] = {"images": len(chosen), "called_person": sum(wrong) / len(wrong)}
-            continue
-        table = TruthFolder(tuple((p.image, p.mask) for p in chosen), PERSON_CLASSES, _person_table(), binary=True)
-        result: dict[str, Any] = evaluate(predictor.predict, table, predictor.person_class)
-        rows[kind] = {"images": len(chosen), "iou": result["iou"]["person"], "boundary_f": result["boundary_f"]}
-    if scenes is not None:
-        truth = read_truth(scenes, PERSON_CLASSES, 1)
-        with_people = [pair for pair, (_, ids) in zip(truth.pairs, truth.load(), strict=True) if (ids == 1).any()]
-        result = evaluate(predictor.predict, dataclasses.replace(truth, pairs=tuple(with_people)), predictor.person_class)
-        rows["scenes"] = {"images": result["images"], "iou": result["iou"]["person"], "boundary_f": result["boundary_f"]}
-    return rows
-
-
-def _person_table() -> Any:
-    import numpy as np
-
-    return (np.arange(256) >= 128).astype(np.uint8)
+path_type = click.Path(path_type=Path, exists=True)
 
 
 def every(pairs: list[Pair], count: int) -> list[Picture]:
@@ -97,69 +45,81 @@ def every(pairs: list[Pair], count: int) -> list[Picture]:
     return pictures
 
 
-def page(
-    card: ModelCard, params: int, macs: int, files: list[Path], scores: dict[str, dict[str, dict[str, float | None]]]
-) -> str:
-    """The model card."""
-
-    def cell(value: float | None) -> str:
-        return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-
-    kinds = scores["float"]
-    rows = [
-        f"| {KINDS.get(kind, kind)} | {cell(kinds[kind]['images'])} | "
-        + " | ".join(
-            f"{cell(of[kind].get('iou'))} / {cell(of[kind].get('boundary_f'))}"
-            if kind != "vocneg"
-            else f"{(of[kind]['called_person'] or 0):.2%} called person"
-            for of in scores.values()
-        )
-        + " |"
-        for kind in kinds
+def labelled(truth: TruthFolder, count: int) -> list[Picture]:
+    """`count` pictures of a folder with labels, evenly spaced."""
+    pairs = truth.pairs[:: max(1, len(truth.pairs) // count)][:count]
+    chosen = dataclasses.replace(truth, pairs=tuple(pairs))
+    return [
+        Picture(picture.stem, frame, ids.astype(np.uint8))
+        for (picture, _), (frame, ids) in zip(pairs, chosen.load(), strict=True)
     ]
-    sizes = [f"| `{file.name}` | {file.stat().st_size / 1000:.0f} kB |" for file in files]
-    return "\n".join([
-        f"# {card.name}", "",
-        f"A person against the background, {card.architecture} at {card.size[0]}x{card.size[1]}: {params:,} parameters, "
-        f"{macs / 1e6:.1f} M multiply-adds. Frames are stretched to the input size.", "",
-        "| file | size |", "| --- | --- |", *sizes, "",
-        "## Accuracy", "",
-        "On held-back pictures: of every source the last tenth in order of names, never trained or calibrated on. Boundary F",
-        "has a tolerance of 0.8 % of the diagonal.", "",
-        "| pictures | number | " + " | ".join(f"{name}: IoU / boundary F" for name in scores) + " |",
-        "| --- | ---: | " + " | ".join("---" for _ in scores) + " |", *rows, "",
-        "## What it is bad at", "", BAD_AT, "",
-        "## Training", "", f"`{card.training.partition(';')[0]}`", "",
-        f"Machine: two cores of a shared x86-64 server (AVX-512, bf16){card.training.partition(';')[2].partition(',')[1]}, "
-        "one thread for most of the time. The learning-rate schedule ended by the clock (`--minutes`), so that another machine",
-        "gives other weights.", "",
-        "Data (pairs before the split): " + card.data + ".", "",
-        "## Licence", "", LICENCE, "",
-    ])  # fmt: skip
+
+
+def by_framing(files: list[Path]) -> Predictor:
+    """One predictor of the files of one model for frames of different shapes."""
+    predictors = {p.spec.size: p for p in map(open_predictor, map(str, files))}
+
+    def run(frame: Any) -> Any:
+        return predictors[nearest_framing(tuple(predictors), frame.shape[:2])].run(frame)
+
+    return Predictor(run, next(iter(predictors.values())).spec)
 
 
 @click.command()
 @click.argument("name")
-@click.argument("checkpoint", type=click.Path(path_type=Path, exists=True))
-@click.option("--data", type=click.Path(path_type=Path, exists=True), multiple=True, required=True)
-@click.option("--scenes", type=click.Path(path_type=Path, exists=True), help="Labelled scenes that nothing was trained on.")
+@click.argument("checkpoint", type=path_type)
+@click.option("--data", type=path_type, multiple=True, required=True, help="What it was trained on.")
+@click.option("--scenes", type=path_type, help="Labelled scenes that nothing was trained on.")
+@click.option("--clip", "clips", type=path_type, multiple=True, help="Video to judge flicker by.")
+@click.option("--size", type=Size(), help="Input size. [default: that of the checkpoint]")
+@click.option("--framing", "framings", type=Size(), multiple=True, help="Input size for frames of another shape; repeatable.")
 @click.option("--description", default="person against the background")
-def main(name: str, checkpoint: Path, data: tuple[Path, ...], scenes: Path | None, description: str) -> None:
-    training, validation = split([pair for folder in data for pair in read_folder(folder)])
+@click.option("--note", multiple=True, help="Further line for the card's part on training.")
+def main(
+    name: str,
+    checkpoint: Path,
+    data: tuple[Path, ...],
+    scenes: Path | None,
+    clips: tuple[Path, ...],
+    size: tuple[int, int] | None,
+    framings: tuple[tuple[int, int], ...],
+    description: str,
+    note: tuple[str, ...],
+) -> None:
     model = load_checkpoint(checkpoint)
-    scores = {"float": accuracy(str(checkpoint), validation, scenes)}
-    flat = {f"iou/{kind}": round(row["iou"], 4) for kind, row in scores["float"].items() if row.get("iou") is not None}
-    card = dataclasses.replace(model.card, name=name, licence=LICENCE, accuracy=flat)
+    card = dataclasses.replace(model.card, name=name, licence=LICENCE, size=size or model.card.size, framings=framings)
+    if card.person_class is None:
+        if scenes is None:
+            raise click.UsageError("a network of classes needs --scenes to judge it by")
+        held = read_truth(scenes, card.classes, None)
+        learned = [read_truth(folder, card.classes, None) for folder in data]
+        pictures = Pictures([p for truth in learned for p in labelled(truth, 128 // len(learned))], labelled(held, 64))
+
+        def judge(predictor: Predictor) -> Scores:
+            return classes_scores(predictor, held)
+    else:
+        training, validation = split([pair for folder in data for pair in read_folder(folder)])
+        pictures = Pictures(every(training, 128), every(validation, 64))
+
+        def judge(predictor: Predictor) -> Scores:
+            return person_scores(predictor, validation, scenes, clips)
+
     shipped = FOLDER / f"{name}.safetensors"
     save_checkpoint(shipped, model.network, card, half=True)
-    pictures = Pictures(every(training, 128), every(validation, 64))
-    written = export(load_checkpoint(shipped), pictures, FOLDER, choices=INT8, say=lambda line: click.echo(line, err=True))
-    for file in written:
-        click.echo(f"{file.path.name}: {file.parity}")
-        scores[f"int8 {file.format}"] = accuracy(str(file.path), validation, scenes)
-    files = [shipped, *(file.path for file in written)]
+    scores = {"float": judge(open_predictor(str(shipped)))}
+    flat = {f"iou/{kind}": round(row["iou"], 4) for kind, row in scores["float"].items() if row.get("iou") is not None}
+    card = dataclasses.replace(card, accuracy=flat)
+    save_checkpoint(shipped, model.network, card, half=True)
+    written = {one: exported(load_checkpoint(shipped), pictures, one) for one in (card.size, *framings)}
+    for position, format in enumerate(("tflite", "onnx")):
+        scores[f"int8 {format}"] = judge(by_framing([files[position].path for files in written.values()]))
+    files = [shipped, *(file.path for of_size in written.values() for file in of_size)]
     cost = count(model.network, card.size)
-    write_whole(FOLDER / f"{name}.md", page(card, cost.params, cost.macs, files, scores).encode())
+    write_whole(FOLDER / f"{name}.md", card_page(card, cost.params, cost.macs, files, scores, note).encode())
+    rows = {
+        size: [{"format": f.format, "precision": f.spec.precision, "path": f.path.name} for f in of_size]
+        for size, of_size in written.items()
+    }
     index = json.loads((FOLDER / "index.json").read_text())
     index[name] = {
         "architecture": card.architecture,
@@ -170,11 +130,20 @@ def main(name: str, checkpoint: Path, data: tuple[Path, ...], scenes: Path | Non
         "accuracy": flat,
         "licence": LICENCE,
         "checkpoint": shipped.name,
-        "files": [{"format": f.format, "precision": f.spec.precision, "path": f.path.name} for f in written],
+        "files": rows[card.size],
+        "framings": [{"size": list(size), "files": rows[size]} for size in framings],
         "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
     }
     write_whole(FOLDER / "index.json", (json.dumps(index, indent=1) + "\n").encode())
     click.echo((FOLDER / f"{name}.md").read_text())
+
+
+def exported(model: Model, pictures: Pictures, size: tuple[int, int]) -> list[Exported]:
+    """The int8 files, TFLite first, for one input size."""
+    written = export(model, pictures, FOLDER, size=size, choices=INT8, say=lambda line: click.echo(line, err=True))
+    for file in written:
+        click.echo(f"{file.path.name}: {file.parity}", err=True)
+    return sorted(written, key=lambda file: file.format != "tflite")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import pytest
+from hypothesis import settings
 
 cv2.setNumThreads(1)
+settings.register_profile("edgeseg", deadline=None)  # how long an example takes says more of the machine than of the code
+settings.load_profile("edgeseg")
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    """No test reads or writes the cache of whoever runs it."""
+    """No test reads or writes the cache or the settings of whoever runs it."""
     monkeypatch.setenv("EDGESEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))

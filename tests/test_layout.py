@@ -35,8 +35,10 @@ ARROWS = {
     "calib": {"models"},
     "export": {"models", "calib", "compress.quantize", "compress.ranges", "runtime"},
     "report": {"models", "runtime"},
-    "cli": {"models", "compress", "train", "calib", "export", "report", "runtime", "commands"},
-    "commands": {"models", "compress", "train", "calib", "export", "report", "runtime"},
+    # A recipe joins all that makes a network small with the training that heals it, and proves each step.
+    "recipes": {"models", "compress", "train", "calib", "export", "report", "runtime"},
+    "cli": {"models", "compress", "train", "calib", "export", "recipes", "report", "runtime", "commands"},
+    "commands": {"models", "compress", "train", "calib", "export", "recipes", "report", "runtime"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -46,17 +48,18 @@ TOP = {"errors", "spec", "assets", "whole", "__init__", "__main__"}  # these get
 # area -> packages it may import; the standard library is always allowed.
 TORCH = {"torch", "numpy", "safetensors"}
 THIRD = {
-    "runtime": {"numpy", "cv2", "av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam"},
+    "runtime": {"numpy", "cv2", "av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam", "picamera2", "tomli"},
     "models": TORCH,
     "compress": {*TORCH, "torchao", "torch_pruning", "cv2"},
-    "train": {*TORCH, "cv2", "scipy"},
+    "train": {*TORCH, "cv2", "scipy", "matplotlib", "tensorboardX"},
     "calib": {*TORCH, "torchao", "cv2", "matplotlib"},
     "export": {
         *TORCH,
         *("torchao", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
         *("flatbuffers", "ml_dtypes", "cv2", "google"),  # google.protobuf is what onnx is made of
     },
-    "report": {"torch", "numpy", "cv2", "onnxruntime"},
+    "report": {"torch", "numpy", "cv2", "onnxruntime", "onnx", "google"},
+    "recipes": {*TORCH, "cv2", "tomli"},
     "cli": {"click", "torch", "numpy", "cv2"},
     "commands": {"click", "torch", "numpy", "cv2"},
 }
@@ -64,8 +67,8 @@ THIRD = {
 LATE = {
     "cli": {"numpy", "cv2", "torch", "onnx", "onnxruntime", "av"},
     "commands": {"numpy", "cv2", "torch", "onnx", "onnxruntime", "av"},
-    "runtime": {"av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam"},
-    "report": {"torch", "onnxruntime"},
+    "runtime": {"av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam", "picamera2", "tomli"},
+    "report": {"torch", "onnxruntime", "onnx", "google"},
     "calib": {"matplotlib"},
     "train.metrics": {"torch"},
     "train.boundaries": {"torch"},
@@ -75,6 +78,7 @@ LATE = {
     "train.weights": {"torch"},
     "train.pictures": {"torch"},
     "train.readers.matlab": {"scipy"},
+    "train.curves": {"matplotlib", "tensorboardX"},
     "train.sheet": {"torch"},
     "train.survey": {"torch"},
     "train.import_data": {"torch"},
@@ -176,6 +180,7 @@ FORBIDDEN = [
     ("export.to_onnx", "from edgeseg.train.data import load"),
     ("train.loop", "from edgeseg.compress.qat import Plan"),
     ("train.qat", "from edgeseg.export.files import export"),
+    ("compress.prune", "from edgeseg.recipes.recipe import Recipe"),
     ("train.loop", "import edgeseg.runtime.session"),
     ("train.metrics", "import torch"),
     ("report.page", "import torch"),
@@ -197,6 +202,7 @@ ALLOWED = [
     ("export.to_onnx", "from edgeseg.compress.quantize import x\nfrom edgeseg.compress import quantize"),
     ("export.parity", "from edgeseg.runtime.session import open_session\nimport edgeseg.errors"),
     ("train.qat", "from edgeseg.compress.qat import Plan\nfrom edgeseg.export.rewrites import rewrite"),
+    ("recipes.work", "from edgeseg.train.loop import train\nfrom edgeseg.export.files import export"),
     ("train.evaluate", "from edgeseg.train.metrics import x\nfrom edgeseg.models import MODELS"),
     ("report.cost", "import torch"),
     ("report.catalogue", "def f():\n    import torch"),
@@ -274,7 +280,7 @@ HEAVY = ("torch", "numpy", "cv2", "onnxruntime", "ai_edge_litert", "av")
 STARTS = [
     ("runtime", "import edgeseg.runtime.session", ("torch", "click", "onnxruntime", "ai_edge_litert", "av")),
     ("assets", "import edgeseg, edgeseg.assets, edgeseg.spec", HEAVY),
-    ("bench", "import edgeseg.report.bench, edgeseg.report.page", ("torch", "matplotlib", "jinja2", "click")),
+    ("bench", "import edgeseg.report.bench, edgeseg.report.page", ("torch", "matplotlib", "jinja2", "click", "onnx")),
     (
         "evaluation",
         "import edgeseg.report.steady, edgeseg.train.evaluate, edgeseg.train.truth, edgeseg.train.stability",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ DEFAULT = "person"
 
 @dataclass(frozen=True)
 class Asset:
-    """One trained model: `files` maps (format, precision) such as ("tflite", "int8") to a path."""
+    """One trained model: `files` maps (format, precision) such as ("tflite", "int8") to the path of the file for `size`.
+
+    framings  files of the same kinds for frames of another shape, by their input size (height, width)
+    """
 
     name: str
     architecture: str
@@ -30,6 +33,12 @@ class Asset:
     checkpoint: Path
     files: dict[tuple[str, str], Path]
     sha256: dict[str, str]  # file name -> hash
+    framings: dict[tuple[int, int], dict[tuple[str, str], Path]] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Of all files that run, those for `size` first."""
+        return [path for files in (self.files, *self.framings.values()) for path in files.values()]
 
 
 @cache
@@ -47,11 +56,16 @@ def trained() -> dict[str, Asset]:
             accuracy=row["accuracy"],
             licence=row["licence"],
             checkpoint=FOLDER / row["checkpoint"],
-            files={(f["format"], f["precision"]): FOLDER / f["path"] for f in row["files"]},
+            files=_files(row["files"]),
             sha256=row["sha256"],
+            framings={(h, w): _files(files) for (h, w), files in ((f["size"], f["files"]) for f in row.get("framings", ()))},
         )
         for name, row in index.items()
     }
+
+
+def _files(rows: list[dict[str, str]]) -> dict[tuple[str, str], Path]:
+    return {(row["format"], row["precision"]): FOLDER / row["path"] for row in rows}
 
 
 def find(name: str, format: str, precision: str = "int8") -> Path:
@@ -75,3 +89,14 @@ def verify(asset: Asset) -> list[str]:
         for name, expected in asset.sha256.items()
         if not (FOLDER / name).is_file() or hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() != expected
     ]
+
+
+def framings_of(path: Path) -> dict[tuple[int, int], Path]:
+    """Files of the same trained model, format and precision as the shipped file `path` for frames of other shapes, by input
+    size; none where it has no others or is not for the model's main size.
+    """
+    for asset in trained().values():
+        for kind, file in asset.files.items():
+            if file == path:
+                return {size: files[kind] for size, files in asset.framings.items() if kind in files}
+    return {}

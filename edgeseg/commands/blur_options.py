@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeseg.commands.terminal import say
+
 if TYPE_CHECKING:
     from edgeseg.runtime import Blur, StageTimes
 
@@ -135,6 +137,11 @@ def shown_progress(frames: int | None, times: StageTimes) -> Iterator[Callable[[
         length=frames, file=sys.stderr, label="blur", show_pos=True, item_show_func=lambda _: line.text, width=12
     ) as bar:
         yield lambda done, _: bar.update(done - bar.pos, line.renewed())
+
+
+def tell(line: str) -> None:
+    """One line of talk on stderr, in place of the live line, which comes again by itself."""
+    say(f"\r\x1b[K{line}" if sys.stderr.isatty() else line)
 
 
 class _Line:

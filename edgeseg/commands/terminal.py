@@ -6,7 +6,7 @@ import math
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -42,6 +42,28 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
         return numbers
 
 
+class Threads(click.ParamType):  # type: ignore[type-arg]
+    """A number of threads, or "auto"."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["auto"]:
+        if value == "auto":
+            return "auto"
+        try:
+            threads = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a valid integer, nor 'auto'", param, ctx)
+        if threads < 1:
+            self.fail(f"{threads} is not in the range x>=1", param, ctx)
+        return threads
+
+
+def say(line: str) -> None:
+    """One line of talk on stderr."""
+    click.echo(f"edgeseg: {line}", err=True)
+
+
 def emit_json(value: object) -> None:
     """One JSON document on stdout."""
     import json
@@ -53,21 +75,31 @@ class Bar:
     """A progress bar on stderr that appears when there is something to show, and goes when all is done.
 
     Where stderr is no terminal click prints its label alone, once.
+
+    eta  show click's estimate of the time left, from the speed so far
     """
 
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self, label: str, *, eta: bool = True) -> None:
+        self.label, self.eta = label, eta
         self.stack = ExitStack()
         self.bar: Any = None
 
     def show(self, what: str, share: float) -> None:
         """`what` is being done, and `share` (0..1) of all."""
         if self.bar is None:
-            bar = click.progressbar(length=1000, label=self.label, file=sys.stderr, item_show_func=lambda item: item)
+            bar = click.progressbar(
+                length=1000, label=self.label, file=sys.stderr, show_eta=self.eta, item_show_func=lambda item: item
+            )
             self.bar = self.stack.enter_context(bar)
         self.bar.update(int(1000 * share) - self.bar.pos, what)
         if share >= 1:
             self.close()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar, which comes back when it is shown next."""
+        if self.bar is not None:
+            click.echo("\r\033[K", err=True, nl=False)  # back to the beginning of the bar, and clear it
+        click.echo(line, err=True)
 
     def close(self) -> None:
         """Leave the terminal as it was, with the cursor shown."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
 from edgeseg.models.enet import Initial
+from edgeseg.models.rewrites import Factored
 
 Rewrite = Callable[[nn.Module], nn.Module]
 Network = TypeVar("Network", bound=nn.Module)
@@ -37,7 +38,8 @@ def absorb_norms(network: Network) -> tuple[Network, dict[str, int]]:
     for path, module in absorbed.named_modules():
         if isinstance(module, nn.Sequential):
             layers = list(module.named_children())
-            for (_, conv), (name, norm) in itertools.pairwise(layers):
+            for (_, layer), (name, norm) in itertools.pairwise(layers):
+                conv = layer.last if isinstance(layer, Factored) else layer
                 if isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d | nn.ConvTranspose2d):
                     pairs.append((f"{path}.{name}.weight".lstrip("."), conv, norm))
         elif isinstance(module, Initial):  # its batch norm spans the convolution and, behind it, the pooled image

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -26,11 +27,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgeseg.compress.distil import distillation
 from edgeseg.compress.fake_quantised import FakeQuantised, Place
 from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import ModelCard, save_checkpoint
-from edgeseg.whole import make_folder, write_whole, written_whole
+from edgeseg.models.distil import distillation
+from edgeseg.whole import make_folder, write_whole
 
 Batches = Callable[[int], Iterable[tuple[Tensor, Any]]]  # epoch -> (image (n, 3, h, w) RGB in 0..1, truth)
 Loss = Callable[[Tensor, Any], Tensor]  # logits (n, c, h', w') as the network gives them, truth -> scalar
@@ -193,7 +194,8 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, weights_only=True)
     except (RuntimeError, ValueError, EOFError, OSError, UnpicklingError) as error:
-        raise ModelError(f"{path} cannot be read ({str(error).splitlines()[0]}); leave out --resume to begin") from None
+        why = (str(error).splitlines() or ["it is empty"])[0]
+        raise ModelError(f"{path} cannot be read ({why}); leave out --resume to begin anew") from None
     if not isinstance(state, dict) or "places" not in state:
         raise ModelError(f"{path} is not a state of quantisation-aware training; leave out --qat or --resume")
     return state
@@ -207,8 +209,9 @@ def _save(
         "places": {name: [*dataclasses.astuple(place)] for name, place in student.places.items()},
         "values": [p.detach() for p in student.parameters()], "average": average.values, "optimizer": optimizer.state_dict(),
     }  # fmt: skip
-    with written_whole(path) as part:
-        torch.save(state, part)
+    held = io.BytesIO()  # torch would say of a full disk that its writer failed, and not why
+    torch.save(state, held)
+    write_whole(path, held.getvalue())
 
 
 def _restore(path: Path, student: FakeQuantised, average: Average, optimizer: torch.optim.Optimizer) -> tuple[int, float]:

@@ -16,6 +16,8 @@ from safetensors.torch import save as to_bytes
 from edgeseg import assets
 from edgeseg.errors import ModelError, UsageError
 from edgeseg.models import MODELS, SegmentationNetwork
+from edgeseg.models.rewrites import rewrite
+from edgeseg.models.shapes import reshape
 from edgeseg.whole import write_whole
 
 METADATA_KEY = "edgeseg.model"
@@ -31,6 +33,7 @@ class ModelCard:
     classes: tuple[str, ...] = PERSON
     person_class: int | None = 1
     size: tuple[int, int] = (256, 256)  # (height, width) it was trained for
+    framings: tuple[tuple[int, int], ...] = ()  # other sizes that it was trained for, for frames of another shape
     name: str = ""
     accuracy: dict[str, float] = field(default_factory=dict)
     data: str = ""
@@ -39,17 +42,21 @@ class ModelCard:
     loss: str = ""  # the expression that it was trained with
     class_weights: tuple[float, ...] = ()  # of that loss; none where all counted alike
     ranges: dict[str, tuple[float, int]] = field(default_factory=dict)  # int8, trained: `edgeseg.compress.ranges`
+    rewrites: dict[str, dict[str, Any]] = field(default_factory=dict)  # layers in another form: `edgeseg.models.rewrites`
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of pruned layers: `edgeseg.models.shapes`
 
     @property
     def channels(self) -> int:
         """Of the logits: two classes need one, the logit of the second."""
         return 1 if len(self.classes) == 2 else len(self.classes)
 
-    def build(self) -> SegmentationNetwork:
-        """The network with fresh weights."""
+    def build(self, channels: int | None = None) -> SegmentationNetwork:
+        """The network with fresh weights; with other `channels` of the logits where given."""
         if self.architecture not in MODELS:
             raise ModelError(f"unknown architecture {self.architecture!r}; there are: {', '.join(MODELS)}")
-        network = MODELS[self.architecture](self.channels, **self.arguments)
+        network = MODELS[self.architecture](channels or self.channels, **self.arguments)
+        rewrite(network, self.rewrites)
+        reshape(network, self.shapes)
         network.check_size(self.size)
         return network
 
@@ -125,10 +132,12 @@ def _card(path: Path, text: str) -> ModelCard:
         values = {k: v for k, v in values.items() if k in known}
         for key in ("classes", "size"):
             values[key] = tuple(values[key])
+        values["framings"] = tuple((height, width) for height, width in values.get("framings", ()))
         values["class_weights"] = tuple(values.get("class_weights", ()))
         if "rates" in values["arguments"]:
             values["arguments"]["rates"] = tuple(values["arguments"]["rates"])
         values["ranges"] = {name: (float(scale), int(zero)) for name, (scale, zero) in values.get("ranges", {}).items()}
+        values["shapes"] = {name: tuple(map(int, shape)) for name, shape in values.get("shapes", {}).items()}
         return ModelCard(**values)
     except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
         raise ModelError(f"{path} has a card that cannot be read ({error})") from None

@@ -69,7 +69,6 @@ class Downsample(nn.Module):
     def __init__(self, c_in: int, c_out: int, dropout: float, kind: Activation) -> None:
         super().__init__()
         inner = c_out // PROJECTION
-        self.channels = c_out
         self.project = nn.Sequential(
             nn.Conv2d(c_in, inner, 2, stride=2, bias=False), nn.BatchNorm2d(inner), activation(kind, inner)
         )
@@ -79,8 +78,8 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         pooled, mask = pool_with_mask(x)
-        out = pad_channels(pooled, self.channels) + self.expand(self.conv(self.project(x)))
-        return self.act(out), mask  # (n, c_out, h/2, w/2), (n, c_in, h, w)
+        expanded = self.expand(self.conv(self.project(x)))
+        return self.act(pad_channels(pooled, expanded.shape[1]) + expanded), mask  # (n, c_out, h/2, w/2), (n, c_in, h, w)
 
 
 class Upsample(nn.Module):

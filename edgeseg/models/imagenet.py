@@ -19,6 +19,11 @@ TRAINED_EPS = 1e-3  # of its batch norm, where PyTorch's default is 1e-5
 TRAINED_MEAN, TRAINED_STD = 127 / 255, 128 / 255  # of its pixels, where ours are 0..1
 
 
+def is_foreign(name: str | Path) -> bool:
+    """Whether `name` is a file of such weights, and no model or checkpoint of ours."""
+    return Path(name).suffix in (".pth", ".pt")
+
+
 def read_lite0(path: Path) -> dict[str, Tensor]:
     """The file's tensors by name; ModelError where it is something else."""
     try:

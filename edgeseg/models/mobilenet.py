@@ -14,12 +14,15 @@ from edgeseg.models.layers import conv_bn
 
 # Expansion t, channels c, repeats n, stride s, kernel k of each stage (table 2 of the first paper, table 1 of the second).
 # The 1280-channel layer belongs to the classifier. A backbone more is a row more.
-BACKBONES: dict[str, tuple[tuple[int, int, int, int, int], ...]] = {
+Stage = tuple[int, int, int, int, int]
+BACKBONES: dict[str, tuple[Stage, ...]] = {
     "mobilenetv2": (
-        (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 32, 3, 2, 3), (6, 64, 4, 2, 3), (6, 96, 3, 1, 3), (6, 160, 3, 2, 3), (6, 320, 1, 1, 3),
+        (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 32, 3, 2, 3), (6, 64, 4, 2, 3),
+        (6, 96, 3, 1, 3), (6, 160, 3, 2, 3), (6, 320, 1, 1, 3),
     ),
     "efficientnet-lite0": (
-        (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3),
+        (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3),
+        (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3),
     ),
 }  # fmt: skip
 LOW_LEVEL_STAGE = 1  # its output, at stride 4, is what DeepLabv3+'s decoder takes
@@ -57,7 +60,7 @@ class InvertedResiduals(nn.Module):
     BACKBONES, `width` the multiplier of its channels.
     """
 
-    def __init__(self, stages: Sequence[tuple[int, int, int, int, int]], width: float = 1.0, output_stride: int = 16) -> None:
+    def __init__(self, stages: Sequence[Stage], width: float = 1.0, output_stride: int = 16) -> None:
         super().__init__()
         channels = round_channels(32 * width)
         self.stem = conv_bn(3, channels, 3, stride=2, activation=nn.ReLU6())

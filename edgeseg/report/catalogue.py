@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from edgeseg import assets
-from edgeseg.errors import MissingExtraError
+from edgeseg.errors import MissingExtraError, UsageError
+from edgeseg.report.cost_file import count_file
+from edgeseg.report.costs import Cost
 
-if TYPE_CHECKING:
-    from edgeseg.report.cost import Cost
-
+FILES = {".tflite", ".onnx"}
 REFERENCE_SIZE = (256, 256)  # at which architectures are counted, with one channel of logits
 
 
@@ -91,39 +91,20 @@ def to_table(rows: list[dict[str, Any]]) -> str:
 
 
 def count_model(name: str, size: tuple[int, int] | None = None) -> Cost:
-    """Cost of a trained model, an architecture or a checkpoint, at `size` or else at the model's own.
+    """Cost of a trained model, an architecture, a checkpoint, or a .tflite or .onnx file, at `size` or else at its own.
 
-    Raises ModelError, ShapeError for a size it cannot take, MissingExtraError without torch.
+    Raises ModelError, ShapeError for a size it cannot take, UsageError for a size with a file, MissingExtraError without torch.
     """
+    if Path(name).suffix.lower() in FILES:
+        if size is not None:
+            raise UsageError(f"{name} is made for one size; leave out --size, or export it at another")
+        return count_file(Path(name))
     try:
         from edgeseg.models.checkpoint import load_model
         from edgeseg.report.cost import count
     except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "export", "counting layers") from None
+        raise MissingExtraError(str(error.name), "export", "counting layers (of a .tflite file it does not)") from None
     model = load_model(name)
     size = size or model.card.size
     model.network.check_size(size)
     return count(model.network, size)
-
-
-def cost_to_json(cost: Cost) -> dict[str, Any]:
-    return dataclasses.asdict(cost) | {"flops": cost.flops, "size_hw": list(cost.size)}
-
-
-def cost_table(cost: Cost) -> str:
-    """For a terminal: a line a layer, the sums, and what was not counted."""
-    height, width = cost.size
-    name_width = max(len(layer.name) for layer in cost.layers)
-    lines = [f"{'layer':<{name_width}}  {'kind':<16}  {'params':>9}  {'MMAC':>9}"]
-    for layer in cost.layers:
-        lines.append(f"{layer.name:<{name_width}}  {layer.kind:<16}  {layer.params:>9,}  {layer.macs / 1e6:>9.3f}")
-    uncounted = ", ".join(f"{operator} x {calls}" for operator, calls in cost.uncounted.items())
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{cost.params:,} parameters, {cost.macs / 1e6:,.1f} MMAC at {height}x{width} (FLOPs = 2 x MACs).",
-            f"The hungriest operator reads and writes {cost.activations:,} elements.",
-            f"Not counted: {uncounted or 'nothing'}.",
-        ]
-    )

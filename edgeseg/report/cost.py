@@ -1,21 +1,31 @@
-"""What a network costs before it meets a device: parameters, MACs and working memory, per layer and in sum.
+"""What a torch network costs (`costs.py` says in which units): parameters, MACs and memory, per layer and in sum.
 
-One multiply-add is one MAC; FLOPs = 2 x MACs. The counter is PyTorch's own, a dictionary from operator to formula over the
-shapes of its arguments (`torch.utils.flop_counter.flop_registry`); networks run on the meta device, so that nothing is
-computed. A transposed convolution multiplies each of its input pixels with the whole kernel, and is counted so.
+The counter is PyTorch's own, a dictionary from operator to formula over the shapes of its arguments
+(`torch.utils.flop_counter.flop_registry`); networks run on the meta device, so that nothing is computed. A transposed
+convolution multiplies each of its input pixels with the whole kernel, and is counted so.
 
-Limitations. Only convolutions and matrix products are multiply-adds in this sense. Normalisation (folded away by an
-export), activations, additions, pooling and resizing are not; `Cost.uncounted` lists each with its number of calls, so that
-nothing is dropped in silence. Biases are not counted. And MACs do not rank latency: depthwise convolutions and resizing are
-bound by memory, so measure (`edgeseg bench`).
+Bytes are of float32. Normalisation and activations are folded by every export into what gives their input: they move nothing
+and need no memory of their own here. Views are free.
+
+Where a file of the same network says something else (`cost_tflite.py`, `cost_onnx.py`):
+
+    parameters   batch norms are folded into a bias, one number a channel in place of two
+    MACs         an export rewrites a stride-2 transposed convolution as a convolution to four times the channels and
+                 depth-to-space: the same for a 2x2 kernel, 4 times as many for 3x3 (with zero taps), 2.25 times for 4x4
+    operators    max-unpooling, pixel shuffles and enlargements become other operators, none of which multiplies and adds
+    memory       a padding or a shuffle that torch does inside an operator is a step of its own, with a tensor of its own
+
+Limitations. Only convolutions and matrix products are multiply-adds in this sense. Pooling, resizing, additions and
+normalisation are not; `Cost.uncounted` lists each with its number of calls, so that nothing is dropped in silence. Biases are
+not counted. And MACs do not rank latency: depthwise convolutions and resizing are bound by memory, so measure
+(`edgeseg bench`).
 """
 
 from __future__ import annotations
 
 import copy
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,10 +34,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from edgeseg.report.costs import Cost, LayerCost, Step, peak
+
 aten = torch.ops.aten
-# They move, view or make data and compute nothing; all others without a formula are listed as uncounted.
-MOVES = {
-    aten.empty,
+VIEWS = {
     aten.view,
     aten._unsafe_view,
     aten.t,
@@ -42,6 +52,11 @@ MOVES = {
     aten.unsqueeze,
     aten.detach,
     aten.alias,
+    aten.lift_fresh,
+}
+# They move, view or make data and compute nothing; all others without a formula are listed as uncounted.
+MOVES = VIEWS | {
+    aten.empty,
     aten.clone,
     aten._to_copy,
     aten.repeat,
@@ -49,37 +64,30 @@ MOVES = {
     aten.stack,
     aten.constant_pad_nd,
     aten.pixel_shuffle,
-    aten.lift_fresh,
+}
+# An export folds these into what gives their first input.
+FOLDED = {
+    aten.native_batch_norm,
+    aten._native_batch_norm_legit_no_training,
+    aten.cudnn_batch_norm,
+    aten.relu,
+    aten.relu_,
+    aten.hardtanh,
+    aten.hardtanh_,
+    aten.clamp,
+    aten.clamp_,
+    aten._prelu_kernel,
+    aten.leaky_relu,
+    aten.leaky_relu_,
+    aten.silu,
+    aten.silu_,
+    aten.hardswish,
+    aten.hardswish_,
+    aten.sigmoid,
+    aten.dropout,
 }
 
 Formula = Callable[..., int]  # shapes of the arguments, and `out_shape` by keyword -> MACs
-
-
-@dataclass(frozen=True)
-class LayerCost:
-    """A module that has parameters of its own or multiplies; `name` is its path in the network."""
-
-    name: str
-    kind: str  # class of the module
-    params: int
-    macs: int
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of one inference of one image."""
-
-    size: tuple[int, int]  # (height, width) of the input
-    params: int
-    macs: int
-    layers: tuple[LayerCost, ...]  # in the order of the network's modules
-    activations: int  # elements that the hungriest operator reads and writes: no runtime can need fewer at once
-    uncounted: dict[str, int]  # operator -> calls
-
-    @property
-    def flops(self) -> int:
-        """2 x MACs."""
-        return 2 * self.macs
 
 
 def count(network: nn.Module, size: tuple[int, int], channels: int = 3, formulas: Mapping[Any, Formula] | None = None) -> Cost:
@@ -90,49 +98,100 @@ def count(network: nn.Module, size: tuple[int, int], channels: int = 3, formulas
     shadow = copy.deepcopy(network).to("meta").eval()
     own = {operator: _flops(formula) for operator, formula in (formulas or {}).items()}
     counter = FlopCounterMode(display=False, custom_mapping=own)
-    watch = _Watch(shadow, counter.flop_registry.keys() | MOVES)
+    watch = _Watch(shadow, counter)
+    image = torch.empty(1, channels, *size, device="meta")
+    watch.sizes[watch.key(image)] = _bytes(image)
     with torch.no_grad(), counter, watch:
-        shadow(torch.empty(1, channels, *size, device="meta"))
+        out = shadow(image)
+    most, where = peak(watch.steps, watch.sizes, [watch.key(x) for x in tree_leaves(out) if isinstance(x, Tensor)])
     return Cost(
         size=size,
         params=sum(p.numel() for p in network.parameters()),
         macs=counter.get_total_flops() // 2,
-        layers=tuple(_layers(shadow, counter)),
+        layers=tuple(_layers(shadow, watch)),
         activations=watch.activations,
         uncounted=dict(watch.uncounted),
+        peak_bytes=most,
+        peak_layer=where,
     )
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the operators that have no formula, and the most elements that one operator reads and writes."""
+    """Notes every operator: those that have no formula, what they read and write, and in which module."""
 
-    def __init__(self, network: nn.Module, known: Collection[Any]) -> None:
+    def __init__(self, network: nn.Module, counter: FlopCounterMode) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.weights = {id(tensor) for tensor in [*network.parameters(), *network.buffers()]}
-        self.known = known
+        self.known: Collection[Any] = counter.flop_registry.keys() | MOVES
+        self.root = type(network).__name__
+        self.counter = counter
         self.activations = 0
         self.uncounted: Counter[str] = Counter()
+        self.steps: list[Step] = []
+        self.sizes: dict[int, int] = {}
+        self.moved: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])  # module -> bytes of weights, read, written
+        self.macs: Counter[str] = Counter()  # by module
+        self._kept: list[Any] = []  # so that no storage takes the place of another
+        self._folded: dict[int, int] = {}  # storage -> the one that it stands for
+
+    def key(self, tensor: Tensor) -> int:
+        """Of the memory that `tensor` lies in; views share it."""
+        storage = tensor.untyped_storage()
+        self._kept.append(storage)
+        place = int(storage._cdata)
+        return self._folded.get(place, place)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        packet = func._overloadpacket
+        before = self.counter.get_total_flops()
         out = func(*args, **(kwargs or {}))
-        if func._overloadpacket not in self.known:
-            self.uncounted[func._overloadpacket.__name__] += 1
-        tensors = {id(x): x.numel() for x in tree_leaves((args, kwargs, out)) if isinstance(x, Tensor)}
-        self.activations = max(self.activations, sum(n for i, n in tensors.items() if i not in self.weights))
+        # `parents` is a set of paths from the root inwards: the longest is the module whose code is running.
+        module = max((p for p in self.counter.mod_tracker.parents if p != "Global"), key=len, default=self.root)
+        self.macs[module] += (self.counter.get_total_flops() - before) // 2
+        if packet not in self.known:
+            self.uncounted[packet.__name__] += 1
+        given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        made = [x for x in tree_leaves(out) if isinstance(x, Tensor)]
+        activations = [x for x in given if id(x) not in self.weights]
+        elements = {id(x): x.numel() for x in [*activations, *made]}
+        self.activations = max(self.activations, sum(elements.values()))
+        if packet in FOLDED and activations:
+            source = self.key(activations[0])
+            for x in made:
+                self._kept.append(x.untyped_storage())
+                self._folded.setdefault(x.untyped_storage()._cdata, source)
+        elif packet not in VIEWS:
+            self._note(module, given, activations, made)
+        elif activations and made and id(given[0]) in self.weights:
+            self.weights.update(id(x) for x in made)
+        self._kept += made
         return out
 
+    def _note(self, module: str, given: list[Tensor], activations: list[Tensor], made: list[Tensor]) -> None:
+        reads = {self.key(x): _bytes(x) for x in activations if self.key(x) in self.sizes}  # others are constants
+        writes = {self.key(x): _bytes(x) for x in made}
+        for key, size in (reads | writes).items():
+            self.sizes[key] = max(self.sizes.get(key, 0), size)
+        moved = self.moved[module]
+        moved[0] += sum(_bytes(x) for x in given if id(x) in self.weights)
+        moved[1] += sum(reads.values())
+        moved[2] += sum(writes.values())
+        self.steps.append(Step(module.removeprefix(f"{self.root}."), tuple(reads), tuple(writes)))
 
-def _layers(network: nn.Module, counter: FlopCounterMode) -> Iterator[LayerCost]:
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _layers(network: nn.Module, watch: _Watch) -> Iterator[LayerCost]:
     """What each module costs beyond its children."""
-    flops = {name: sum(by_operator.values()) for name, by_operator in counter.get_flop_counts().items()}
-    root = type(network).__name__
     for name, module in network.named_modules():
-        path = f"{root}.{name}" if name else root
-        inside = sum(flops.get(f"{path}.{child}", 0) for child, _ in module.named_children())
+        path = f"{watch.root}.{name}" if name else watch.root
         params = sum(p.numel() for p in module.parameters(recurse=False))
-        macs = (flops.get(path, 0) - inside) // 2
-        if params or macs:
-            yield LayerCost(name or root, type(module).__name__, params, macs)
+        weights, read, written = watch.moved.get(path, [0, 0, 0])
+        if params or watch.macs[path] or read or written:
+            kind = type(module).__name__
+            yield LayerCost(name or watch.root, kind, params, watch.macs[path], weights, read, written, "float32")
 
 
 def _flops(formula: Formula) -> Formula:

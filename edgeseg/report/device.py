@@ -20,6 +20,7 @@ def describe_device(root: Path = Path("/")) -> dict[str, Any]:
     cores          logical processors, and `cores_usable` those that this process may run on
     memory_bytes   of the whole machine
     governor       of the CPU's frequency; anything but "performance" may blur short measurements
+    frequency_mhz  of the first CPU now, and `frequency_max_mhz` what it may reach
     temperature_c  of the hottest sensor, now; boards throttle from about 80
     load_1min      processes that ran on average in the last minute: near 0 before a fair measurement
     versions       of the packages that take part
@@ -36,6 +37,8 @@ def describe_device(root: Path = Path("/")) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "governor": _read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "frequency_mhz": _mhz(root, "scaling_cur_freq"),
+        "frequency_max_mhz": _mhz(root, "cpuinfo_max_freq"),
         "temperature_c": temperature_c(root),
         "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
@@ -58,6 +61,41 @@ def temperature_c(root: Path = Path("/")) -> float | None:
     values = [_read(path) for path in sorted((root / "sys/class/thermal").glob("thermal_zone*/temp"))]
     numbers = [int(v) / 1000 for v in values if v and v.lstrip("-").isdecimal()]
     return max(numbers, default=None)
+
+
+def throttling(root: Path = Path("/")) -> dict[str, int]:
+    """Counts and flags that say whether the machine is or was slowed down for heat or voltage; {} where it does not tell.
+
+    A reading is compared with one before a measurement by `was_throttled`.
+    """
+    found = {}
+    # Raspberry Pi: bits 0 to 3 are of now, 16 to 19 since it was started.
+    flags = _read(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
+    if flags is not None:
+        found["raspberry_pi"] = int(flags, 16)
+    for counter in sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle/core_throttle_count")):
+        found[counter.parent.parent.name] = int(_read(counter) or 0)
+    for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
+        if "cpu" in (_read(device / "type") or "").lower():  # how many steps the kernel has taken a processor down
+            found[device.name] = int(_read(device / "cur_state") or 0)
+    return found
+
+
+def was_throttled(before: dict[str, int], after: dict[str, int]) -> bool | None:
+    """Between two readings of `throttling`; None where the machine does not tell."""
+    if not after:
+        return None
+    if after.get("raspberry_pi", 0) & 0xF:
+        return True
+    counts = [name for name in after if name.startswith("cpu")]
+    if any(after[name] > before.get(name, 0) for name in counts):
+        return True
+    return any(after[name] > 0 for name in after if name.startswith("cooling_device"))
+
+
+def _mhz(root: Path, name: str) -> float | None:
+    kilohertz = _read(root / "sys/devices/system/cpu/cpu0/cpufreq" / name)
+    return int(kilohertz) / 1000 if kilohertz and kilohertz.isdecimal() else None
 
 
 def _board(root: Path) -> str | None:

@@ -6,7 +6,7 @@ different between them is the model and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from edgeseg.runtime.arrays import Frame, Matte
 from edgeseg.runtime.backends import BackendName
 from edgeseg.runtime.session import Session, open_session, person_share
 from edgeseg.runtime.tensors import Encoder
-from edgeseg.spec import Spec
+from edgeseg.spec import Spec, nearest_framing
 
 FILES = {".tflite", ".onnx"}
 
@@ -81,28 +81,33 @@ def open_predictor(model: str, backend: BackendName = "auto") -> Predictor:
             str(error.name), "export", f"running {model!r} as a float network (a .tflite file does not)"
         ) from None
     opened = load_model(model)
-    return of_network(opened.network, opened.card.size, opened.card.classes, opened.card.person_class)
+    card = opened.card
+    return of_network(opened.network, (card.size, *card.framings), card.classes, card.person_class)
 
 
 def of_session(session: Session) -> Predictor:
-    return Predictor(session.logits, session.spec)
+    return Predictor(lambda frame: session.for_frame(frame).logits(frame), session.spec)
 
 
-def of_network(network: Any, size: tuple[int, int], classes: tuple[str, ...], person_class: int | None) -> Predictor:
-    """`network` is a torch module in evaluation mode: image (1, 3, H, W) RGB in 0..1 -> logits (1, c, H', W')."""
+def of_network(network: Any, sizes: Sequence[tuple[int, int]], classes: tuple[str, ...], person_class: int | None) -> Predictor:
+    """`network` is a torch module in evaluation mode: image (1, 3, H, W) RGB in 0..1 -> logits (1, c, H', W').
+
+    sizes  (H, W) that it was trained for; each frame is stretched to the one nearest to its shape
+    """
     import torch
 
-    spec = Spec("", size, size, "NCHW", "float32", "float32", "logits", classes, person_class)
-    encode = Encoder(spec)
+    specs = {s: Spec("", s, s, "NCHW", "float32", "float32", "logits", classes, person_class) for s in sizes}
+    encoders = {size: Encoder(spec) for size, spec in specs.items()}
 
     def run(frame: Frame) -> npt.NDArray[np.float32]:
+        encode = encoders[nearest_framing(tuple(sizes), frame.shape[:2])]
         with torch.inference_mode():
             logits: npt.NDArray[np.float32] = (
                 network(torch.from_numpy(encode(frame)))[0].permute(1, 2, 0).float().contiguous().numpy()
             )
         return logits
 
-    return Predictor(run, spec)
+    return Predictor(run, specs[sizes[0]])
 
 
 def enlarged_ids(output: npt.NDArray[np.float32], size: tuple[int, ...], kind: str) -> npt.NDArray[np.int32]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgeseg.train.data import Frame, Mask
 
 Generator = np.random.Generator
+FAR = 0.3  # share of the composited persons that are small, as in a snapshot of a room or a street
 
 
 def view(
@@ -79,12 +80,13 @@ def composite(
 def _place(frame: Frame, mask: Mask, size: tuple[int, int], rng: Generator) -> tuple[Frame, Mask]:
     """The person of `frame` at a random scale and place of a picture of `size`, and the mask there."""
     h, w = mask.shape
-    scale = np.exp(rng.uniform(np.log(0.45), np.log(1.3))) * min(size[0] / h, size[1] / w)
+    low, high = (0.15, 0.5) if rng.random() < FAR else (0.45, 1.3)
+    scale = np.exp(rng.uniform(np.log(low), np.log(high))) * min(size[0] / h, size[1] / w)
     stretch = np.exp(rng.normal(0, 0.12))
     sx, sy = scale * stretch * (1 if rng.random() < 0.5 else -1), scale / stretch
     standing = mask[-2:].max() > 127
     x = rng.uniform(0.15, 0.85) * size[1]
-    y = size[0] - sy * h / 2 + rng.uniform(0, 0.15) * size[0] if standing else rng.uniform(0.35, 0.65) * size[0]
+    y = size[0] - sy * h / 2 + rng.uniform(0, 0.15) * min(size[0], sy * h) if standing else rng.uniform(0.35, 0.65) * size[0]
     inverse = np.array([[1 / sx, 0, w / 2 - x / sx], [0, 1 / sy, h / 2 - y / sy]])
     return _warp(frame, inverse, size, cv2.BORDER_REPLICATE), _warp(mask, inverse, size, cv2.BORDER_CONSTANT)
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import DataError
+from edgeseg.train.pictures import Frame as Frame
+from edgeseg.train.pictures import decode, read_bytes, read_frame
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
-Frame = NDArray[np.uint8]  # (h, w, 3) BGR
+Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
 Mask = NDArray[np.uint8]  # (h, w), 0 background .. 255 person
 
 
@@ -52,6 +57,13 @@ def read_folder(folder: Path) -> list[Pair]:
 def pictures_in(folder: Path) -> list[Path]:
     """Pictures of a folder by name, but hidden ones: a process that was killed leaves what it was writing as a hidden file."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and not path.name.startswith("."))
+
+
+def without_picture(folder: Path) -> list[Path]:
+    """Truth of a data folder, masks/ or labels/, that belongs to no picture."""
+    stems = {path.stem for path in pictures_in(folder / "images")}
+    truth = folder / "labels" if (folder / "labels").is_dir() else folder / "masks"
+    return [path for path in pictures_in(truth) if path.stem not in stems]
 
 
 def read_prefix(stem: str) -> str:
@@ -100,15 +112,27 @@ def _natural(stem: str) -> list[tuple[int, str | int]]:
 
 def load(pair: Pair, longest: int | None = None) -> tuple[Frame, Mask]:
     """Picture and mask, shrunk so that the longer side is at most `longest`. DataError names what cannot be used."""
-    frame = cv2.imread(str(pair.image), cv2.IMREAD_COLOR)
-    mask = cv2.imread(str(pair.mask), cv2.IMREAD_GRAYSCALE)
-    if frame is None or mask is None:
-        raise DataError(f"{pair.image if frame is None else pair.mask} cannot be read as a picture")
+    frame: Frame = read_frame(pair.image)
+    mask: Mask = np.asarray(decode(read_bytes(pair.mask), pair.mask, cv2.IMREAD_GRAYSCALE), np.uint8)
     if frame.shape[:2] != mask.shape:
         raise DataError(f"{pair.image} is {frame.shape[0]}x{frame.shape[1]}, its mask {mask.shape[0]}x{mask.shape[1]} pixels")
     height, width = mask.shape
     if longest and max(height, width) > longest:
         factor = longest / max(height, width)
         size = max(1, round(width * factor)), max(1, round(height * factor))
-        frame, mask = (cv2.resize(a, size, interpolation=cv2.INTER_AREA) for a in (frame, mask))
-    return np.asarray(frame, np.uint8), np.asarray(mask, np.uint8)
+        frame, mask = (np.asarray(cv2.resize(a, size, interpolation=cv2.INTER_AREA), np.uint8) for a in (frame, mask))
+    return frame, mask
+
+
+def load_all(items: Iterable[Item], load: Callable[[Item], Loaded]) -> list[Loaded]:
+    """All of `items`, loaded; where some cannot be used, one DataError that counts them and names the first."""
+    loaded, errors = list[Loaded](), list[DataError]()
+    for item in items:
+        try:
+            loaded.append(load(item))
+        except DataError as error:
+            errors.append(error)
+    if errors:
+        more = f", and {len(errors) - 1} more, which edgeseg data check names" if len(errors) > 1 else ""
+        raise DataError(f"{len(errors)} of {len(errors) + len(loaded)} pictures cannot be used: {errors[0]}{more}")
+    return loaded

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import DataError
-from edgeseg.train.data import Frame
+
+Frame = NDArray[np.uint8]  # (h, w, 3) BGR
 
 MAX_PIXELS = 120_000_000  # 10,000 x 12,000: more than any published set; 360 MB decoded
 MAX_BYTES = 512 << 20
@@ -124,7 +125,7 @@ def decode(data: bytes, name: object, flags: int) -> NDArray[np.generic]:
 
 
 def read_frame(path: Path) -> Frame:
-    """(h, w, 3) uint8 BGR, turned as its EXIF says. PictureError where it cannot be used."""
+    """(h, w, 3) BGR, turned as its EXIF says. PictureError where it cannot be used."""
     return np.asarray(decode(read_bytes(path), path, cv2.IMREAD_COLOR), np.uint8)
 
 

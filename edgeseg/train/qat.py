@@ -23,10 +23,11 @@ from edgeseg.errors import ModelError, UsageError
 from edgeseg.export.rewrites import rewrite
 from edgeseg.models import MODELS
 from edgeseg.models.checkpoint import load_model
-from edgeseg.train.loop import validate
-from edgeseg.train.run import SCENES, Folders, read_material
+from edgeseg.train.material import Folders, read_material
+from edgeseg.train.run import SCENES
 from edgeseg.train.samples import Augmentation, Pictures, Sample, to_tensors
 from edgeseg.train.task import Target, Task
+from edgeseg.train.validate import validate
 from edgeseg.whole import write_whole
 
 CALIBRATION = 128  # pictures
@@ -68,8 +69,11 @@ def train_for_int8(
     material = read_material(folders, round(max(size) * 1.25))
     if material.classes != start.card.classes:
         raise UsageError(f"{model} knows {', '.join(start.card.classes)}, the data {', '.join(material.classes)}")
-    card = dataclasses.replace(start.card, name=out.name, size=size, data=material.note, training=command)
+    told = "\n".join(filter(None, [start.card.training, command]))
+    card = dataclasses.replace(start.card, name=out.name, size=size, data=material.note, training=told)
     tell(f"{len(material.samples)} pictures to train on, {len(material.held)} held back, {len(material.rooms)} backgrounds")
+    for notice in material.notices:
+        tell(notice)
     if resume:
         places = saved_places(out)
     else:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,47 +15,72 @@ from torch import Tensor
 
 from edgeseg.errors import DataError
 from edgeseg.train.augment import camera, composite, view
-from edgeseg.train.data import Frame, Mask, Pair, load
+from edgeseg.train.data import Frame, Mask, Pair, load, load_all
 from edgeseg.train.losses import IGNORE
+from edgeseg.train.shares import draws, factors, least
 from edgeseg.train.task import Target
 from edgeseg.train.truth import ClassIds, TruthFolder
 
 Size = tuple[int, int]  # (height, width)
+PEOPLED = "scenes with people"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture (h, w, 3) BGR with what is known of it: the person (h, w) 0..255, class ids (h, w) with 255 unknown."""
+    """A picture (h, w, 3) BGR with what is known of it: the person (h, w) 0..255, class ids (h, w) with 255 unknown.
+
+    origins  names under which a share can be given to it: its source, its data folder, and PEOPLED for a labelled scene
+             with somebody in it
+    """
 
     frame: Frame
     mask: Mask | None = None
     ids: ClassIds | None = None
+    origins: tuple[str, ...] = ()
 
 
-def from_pairs(pairs: Sequence[Pair], longest: int) -> list[Sample]:
-    """Pictures with the person's mask."""
-    return [Sample(*load(pair, longest)) for pair in pairs]
+def from_pair(pair: Pair, longest: int) -> Sample:
+    """A picture with the person's mask. DataError where it cannot be used."""
+    return Sample(*load(pair, longest), origins=_origins(pair.image, pair.source))
 
 
-def from_labels(truth: TruthFolder, longest: int, person: int | None = None, *, leave_out: Sequence[str] = ()) -> list[Sample]:
+def from_labels(
+    truth: TruthFolder,
+    longest: int,
+    person: int | None = None,
+    *,
+    leave_out: Sequence[str] = (),
+    report: Callable[[Path, list[int]], None] = lambda truth, ids: None,
+) -> list[Sample]:
     """Pictures with class ids, and where one class is the `person`, with the mask of that.
 
     leave_out  stems of held-back pictures; a labelled picture that is one of them, perhaps under a prefix, is skipped
+    report     hears of a label file with ids outside the classes, and which
+
+    DataError counts those that cannot be used.
     """
-    samples = []
-    for (picture, _), (frame, ids) in zip(truth.pairs, truth.load(), strict=True):
-        if any(stem.endswith(picture.stem) for stem in leave_out):
-            continue
+
+    def sample(pair: tuple[Path, Path]) -> Sample:
+        frame, ids = truth.read(pair, report)
         factor = min(1.0, longest / max(ids.shape))
         small = None if factor == 1 else (round(ids.shape[1] * factor), round(ids.shape[0] * factor))
         if small:
             frame = np.asarray(cv2.resize(frame, small, interpolation=cv2.INTER_AREA), np.uint8)
             ids = np.asarray(cv2.resize(ids, small, interpolation=cv2.INTER_NEAREST), np.uint8)
         mask = None if person is None else np.asarray((ids == person) * 255, np.uint8)
-        samples.append(Sample(frame, mask, ids))
-    if not samples:
+        peopled = (PEOPLED,) if mask is not None and mask.any() else ()
+        return Sample(frame, mask, ids, (*_origins(pair[0]), *peopled))
+
+    pairs = [pair for pair in truth.pairs if not any(stem.endswith(pair[0].stem) for stem in leave_out)]
+    if not pairs:
         raise DataError("no labelled pictures are left to train on")
-    return samples
+    return load_all(pairs, sample)
+
+
+def _origins(image: Path, *sources: str) -> tuple[str, ...]:
+    """Names of what a picture is from: `sources`, its data folder, and that with the folder above."""
+    folder = image.parent.parent
+    return tuple(dict.fromkeys([*sources, folder.name, f"{folder.parent.name}/{folder.name}"]))
 
 
 @dataclass(frozen=True)
@@ -67,20 +93,43 @@ class Augmentation:
 
 
 class Pictures:
-    """Augmented samples, all decoded once and kept in memory."""
+    """Augmented samples, all decoded once and kept in memory.
 
-    def __init__(self, samples: Sequence[Sample], backgrounds: Sequence[Frame], augmentation: Augmentation, seed: int) -> None:
+    shares  how often the pictures of a source are drawn in an epoch, where it is not once
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        backgrounds: Sequence[Frame],
+        augmentation: Augmentation,
+        seed: int,
+        shares: Mapping[str, float] | None = None,
+    ) -> None:
         self.samples, self.backgrounds = list(samples), list(backgrounds)
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.seed, self.shares = augmentation, seed, dict(shares or {})
         self.epoch = 0
+        self.threads = 1  # that make batches
+        self._factors = factors([sample.origins for sample in self.samples], self.shares)
         self._people = [i for i, s in enumerate(self.samples) if s.ids is None and s.mask is not None and s.mask.any()]
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def make(self, index: int, size: Size) -> tuple[Tensor, Tensor, Tensor]:
-        """image (3, h, w) RGB in 0..1, matte (1, h, w) negative where unknown, ids (h, w)."""
-        rng = np.random.default_rng((self.seed, self.epoch, index))
+    def at_least(self) -> int:
+        """Pictures that every epoch has."""
+        return least(self._factors)
+
+    def steps(self, batch: int) -> int:
+        """Full batches of this epoch."""
+        return int(draws(self._factors, self.epoch, self.seed).sum()) // batch
+
+    def make(self, index: int, size: Size, again: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """image (3, h, w) RGB in 0..1, matte (1, h, w) negative where unknown, ids (h, w).
+
+        again  how often this picture has come in this epoch before
+        """
+        rng = np.random.default_rng((self.seed, self.epoch, index, again))
         sample = self.samples[index]
         mask, how = sample.mask, self.augmentation
         ids: ClassIds | None = None
@@ -98,28 +147,37 @@ class Pictures:
         image, known = to_tensors(camera(frame, rng), matte, ids)
         return image, known, torch.from_numpy(np.full(size, IGNORE, np.uint8) if ids is None else ids).long()
 
-    def batches(self, sizes: Sequence[Size], batch: int) -> Iterator[tuple[Tensor, Target]]:
-        """Full batches in random order, each of one of `sizes`. A thread makes the next ones while the network
-        computes: OpenCV and NumPy let go of the interpreter, and unlike a forked worker it cannot inherit locks.
+    def batches(
+        self, sizes: Sequence[Size], batch: int, *, accumulate: int = 1, rank: int = 0, count: int = 1
+    ) -> Generator[tuple[Tensor, Target], None, None]:
+        """Full batches in random order; `accumulate` of them, for one step, have one of `sizes`. Of `count` processes each
+        gets its share of every batch, by its `rank`.
+
+        A thread makes the next ones while the network computes: OpenCV and NumPy let go of the interpreter, and unlike a
+        forked worker it cannot inherit locks.
         """
         rng = np.random.default_rng((self.seed, self.epoch))
-        order = rng.permutation(len(self))
-        batch = min(batch, len(self))
-        pool = ThreadPoolExecutor(1)
+        times = draws(self._factors, self.epoch, self.seed)
+        order = rng.permutation([(i, again) for i, n in enumerate(times.tolist()) for again in range(n)])
+        batch = min(batch, len(order))
+        pool = ThreadPoolExecutor(self.threads)
         ahead: deque[Future[tuple[Tensor, Target]]] = deque()
         try:
-            for start in range(0, len(self) - batch + 1, batch):
+            for step in range(len(order) // (batch * accumulate)):
                 size = sizes[int(rng.integers(len(sizes)))]
-                ahead.append(pool.submit(self._batch, order[start : start + batch].tolist(), size))
-                if len(ahead) > 3:
-                    yield ahead.popleft().result()
+                for part in range(step * accumulate, (step + 1) * accumulate):
+                    share = order[part * batch : (part + 1) * batch][rank::count]
+                    ahead.append(pool.submit(self._batch, share.tolist(), size))
+                    if len(ahead) > 2 + self.threads:
+                        yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _batch(self, indices: list[int], size: Size) -> tuple[Tensor, Target]:
-        images, mattes, ids = (torch.stack(parts) for parts in zip(*(self.make(i, size) for i in indices), strict=True))
+    def _batch(self, indices: list[tuple[int, int]], size: Size) -> tuple[Tensor, Target]:
+        made = (self.make(index, size, again) for index, again in indices)
+        images, mattes, ids = (torch.stack(parts) for parts in zip(*made, strict=True))
         return images, Target(mattes, ids)
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
-from edgeseg.models import MODELS, SegmentationNetwork
-from edgeseg.models.checkpoint import ModelCard
+from edgeseg.models import SegmentationNetwork
+from edgeseg.models.checkpoint import ModelCard, load_model
+from edgeseg.models.imagenet import is_foreign, load_lite0, read_lite0
+from edgeseg.models.mobilenet import InvertedResiduals
 from edgeseg.train.losses import CLASS_LOSS, PERSON_LOSS, Expression, parse
 from edgeseg.train.metrics import IGNORE
 
@@ -34,6 +37,9 @@ class Target:
 
     matte: Tensor
     ids: Tensor
+
+    def to(self, device: torch.device) -> Target:
+        return Target(self.matte.to(device), self.ids.to(device))
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Task:
 
     def build(self, card: ModelCard) -> SegmentationNetwork:
         """The network of `card`, with fresh weights and the auxiliary channels."""
-        return MODELS[card.architecture](self.channels, **card.arguments)
+        return card.build(self.channels)
 
     def loss(self, logits: Tensor, target: Target) -> Tensor:
         """Scalar. logits (n, channels, h', w') as the network gives them, enlarged here to the truth's (h, w).
@@ -93,6 +99,18 @@ def enlarge(logits: Tensor, size: tuple[int, ...]) -> Tensor:
 def cut(state: State, network: nn.Module) -> State:
     """`state` of a network with more channels at its end as one of `network`: the first channels stay."""
     return {name: state[name][tuple(slice(n) for n in value.shape)].clone() for name, value in network.state_dict().items()}
+
+
+def begin(network: nn.Module, initial: str | Path) -> None:
+    """Give `network` the weights of `initial`: a trained model or a checkpoint of the same architecture, or ImageNet weights
+    (.pth) for its backbone alone. ModelError where they do not fit.
+    """
+    if not is_foreign(initial):
+        paste(load_model(initial).network.state_dict(), network)
+    elif isinstance(backbone := getattr(network, "backbone", None), InvertedResiduals):
+        load_lite0(backbone, read_lite0(Path(initial)))
+    else:
+        raise ModelError(f"{initial} is for a backbone, and this architecture has none; begin from a checkpoint")
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ the one above it) names. Ids are matched to the model's classes by name, not by 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeseg.errors import DataError
-from edgeseg.train.data import Frame, pictures_in, read_folder
+from edgeseg.train.data import pictures_in, read_folder
 from edgeseg.train.metrics import IGNORE
+from edgeseg.train.pictures import Frame, decode, read_bytes, read_frame
 
 VOID = {"void", "unlabelled", "unlabeled", "ignore", "ignored"}
 PERSON_CLASSES = ("background", "person")
@@ -30,6 +31,7 @@ class TruthFolder:
     """Pictures with their truth.
 
     classes  what the truth tells apart; `table[i]` is the class of stored value i, or IGNORE
+    unnamed  stored values that belong to no class, and are not judged
     binary   the truth knows the person only: a model of several classes is judged by its person class alone
     """
 
@@ -37,24 +39,33 @@ class TruthFolder:
     classes: tuple[str, ...]
     table: ClassIds  # (256,)
     binary: bool
+    unnamed: tuple[int, ...] = ()
 
     def load(self, limit: int | None = None) -> Iterator[tuple[Frame, ClassIds]]:
         """Frames (h, w, 3) uint8 BGR with class ids (h, w). DataError names a file that cannot be used."""
-        for picture, truth in self.pairs[:limit]:
-            frame = cv2.imread(str(picture), cv2.IMREAD_COLOR)
-            # A label file may be a palette picture, whose indices OpenCV cannot read: labels are plain 8-bit.
-            stored = cv2.imread(str(truth), cv2.IMREAD_GRAYSCALE if self.binary else cv2.IMREAD_UNCHANGED)
-            if frame is None or stored is None:
-                raise DataError(f"{truth if stored is None else picture} cannot be read as a picture")
-            if stored.ndim != 2 or stored.dtype != np.uint8:
-                raise DataError(
-                    f"{truth} must be an 8-bit picture of class ids with one channel, got {stored.shape} {stored.dtype}"
-                )
-            if stored.shape != frame.shape[:2]:
-                raise DataError(
-                    f"{picture} is {frame.shape[0]}x{frame.shape[1]}, its truth {stored.shape[0]}x{stored.shape[1]}"
-                )
-            yield np.asarray(frame, np.uint8), self.table[stored]
+        yield from map(self.read, self.pairs[:limit])
+
+    def read(
+        self, pair: tuple[Path, Path], report: Callable[[Path, list[int]], None] = lambda truth, ids: None
+    ) -> tuple[Frame, ClassIds]:
+        """One of the pairs; see `load`. `report` hears of a file with ids outside the classes, and which."""
+        picture, truth = pair
+        frame = read_frame(picture)
+        # A label file may be a palette picture, whose indices OpenCV cannot read: labels are plain 8-bit.
+        stored = decode(read_bytes(truth), truth, cv2.IMREAD_GRAYSCALE if self.binary else cv2.IMREAD_UNCHANGED)
+        if stored.ndim != 2 or stored.dtype != np.uint8:
+            raise DataError(
+                f"{truth} must be an 8-bit picture of class ids with one channel, got {stored.shape} {stored.dtype}"
+            )
+        if stored.shape != frame.shape[:2]:
+            raise DataError(
+                f"{picture} is {frame.shape[0]}x{frame.shape[1]}, its truth {stored.shape[0]}x{stored.shape[1]} pixels"
+            )
+        ids = np.asarray(stored, np.uint8)
+        present = np.bincount(ids.reshape(-1), minlength=256)
+        if strange := [i for i in self.unnamed if present[i]]:
+            report(truth, strange)
+        return frame, self.table[ids]
 
 
 def read_truth(folder: Path, classes: Sequence[str], person_class: int | None) -> TruthFolder:
@@ -86,7 +97,8 @@ def read_truth(folder: Path, classes: Sequence[str], person_class: int | None) -
             table[i] = rest if rest is not None else IGNORE
     if unknown and rest is None:
         raise DataError(f"{folder} has classes the model does not know: {', '.join(unknown)}; it knows {', '.join(classes)}")
-    return TruthFolder(tuple(_label_pairs(folder)), tuple(classes), table, binary=False)
+    unnamed = tuple(i for i in range(255) if i not in (names or range(len(classes))))
+    return TruthFolder(tuple(_label_pairs(folder)), tuple(classes), table, binary=False, unnamed=unnamed)
 
 
 def named_classes(folder: Path) -> tuple[str, ...]:

@@ -70,6 +70,14 @@ def open_backend(path: Path, backend: str = "auto", threads: int = 1) -> Backend
         raise UsageError(f"no backend named {backend!r}; there are: auto, {', '.join(known)}")
     if threads < 1:
         raise UsageError(f"threads must be 1 or more, got {threads}")
+    format = format_of(path)
+    if backend not in ("auto", format.backend):
+        raise UsageError(f"{path} is an {format.name} file, which backend {backend} does not run; use {format.backend}")
+    return format.open(path, threads)
+
+
+def format_of(path: Path) -> Format:
+    """What kind of model file `path` is, by its content. ModelError where it is none."""
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -79,7 +87,5 @@ def open_backend(path: Path, backend: str = "auto", threads: int = 1) -> Backend
         ) from None
     for format in FORMATS:
         if format.recognises(head):
-            if backend not in ("auto", format.backend):
-                raise UsageError(f"{path} is an {format.name} file, which backend {backend} does not run; use {format.backend}")
-            return format.open(path, threads)
+            return format
     raise ModelError(f"{path} is neither a TFLite nor an ONNX model (or is damaged); make one with: edgeseg export")

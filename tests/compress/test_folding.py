@@ -7,20 +7,27 @@ from torch import nn
 from edgeseg.compress.folding import Folded, absorb_norms
 from edgeseg.errors import ModelError
 from edgeseg.export.rewrites import rewrite
-from edgeseg.models import MODELS
+from edgeseg.models.checkpoint import ModelCard
 
+FACTORED = {
+    "stage2.1.conv.0": {"kind": "separable", "multiplier": 2},
+    "stage2.2.conv.0": {"kind": "separable", "multiplier": 1},
+    "stage2.2.conv.1": {"kind": "separable", "multiplier": 1},
+    "stage2.3.expand.0": {"kind": "low_rank", "rank": 8},
+}
 NETWORKS = [
     ("enet", {"activation": "relu"}),
     ("enet", {"activation": "prelu"}),
     ("deeplabv3plus-mobilenetv2", {"width": 0.25, "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8}),
+    ("enet", {"activation": "relu"}, FACTORED),
 ]
 
 
-def settled(name, arguments):
+def settled(name, arguments, rewrites=None):
     """A network whose batch norms have statistics and weights like those of a trained one."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
-    network = MODELS[name](1, **arguments).eval()
+    network = ModelCard(name, arguments, size=(32, 32), rewrites=rewrites or {}).build().eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor, low, high in (
@@ -35,7 +42,7 @@ def settled(name, arguments):
     return network
 
 
-@pytest.fixture(scope="module", params=NETWORKS, ids=["enet-relu", "enet-prelu", "deeplab"])
+@pytest.fixture(scope="module", params=NETWORKS, ids=["enet-relu", "enet-prelu", "deeplab", "enet-factored"])
 def network(request):
     return settled(*request.param)
 

@@ -16,6 +16,7 @@ from edgeseg.export.rewrites import (
     rewrite,
 )
 from edgeseg.models import DeepLabV3Plus, ENet
+from edgeseg.models.rewrites import LowRank, Separable
 
 # (kernel, padding, output padding, stride) -> the kernel of the ordinary convolution, worked out by hand
 TRANSPOSED = {
@@ -89,6 +90,17 @@ def test_networks_keep_their_logits(network):
     left = [m for m in rewritten.modules() if isinstance(m, nn.BatchNorm2d | nn.ConvTranspose2d | nn.PReLU | nn.Dropout2d)]
     assert not left
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("form", [Separable(nn.Conv2d(4, 6, 3, bias=False), 2), LowRank(nn.Conv2d(4, 6, 1), 2)])
+def test_a_batch_norm_behind_two_convolutions_for_one_goes_into_the_second(form):
+    layers = unsettled(nn.Sequential(form, nn.BatchNorm2d(6), nn.ReLU()))
+    before = {name: value.clone() for name, value in layers.state_dict().items()}
+    rewritten = rewrite(layers)
+    assert [type(m) for m in rewritten] == [type(form), nn.ReLU]
+    x = torch.randn(2, 4, 5, 5)
+    torch.testing.assert_close(rewritten(x), layers(x), atol=1e-5, rtol=1e-4)
+    assert all(torch.equal(value, before[name]) for name, value in layers.state_dict().items())
 
 
 def test_an_activation_moves_before_the_shuffle():

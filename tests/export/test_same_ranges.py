@@ -5,10 +5,14 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgeseg.export import tflite_file
 from edgeseg.export.choices import INT8
 from edgeseg.export.files import Accuracy, export
+from edgeseg.export.rewrites import rewrite
+from edgeseg.export.tflite_file import parse
+from edgeseg.report.cost import count
+from edgeseg.report.cost_file import count_file
 from edgeseg.runtime import open_session
+from edgeseg.runtime.tflite_schema import operator_name
 from tests.export.test_files import CARDS, QUICK, pictures, settled
 
 
@@ -22,11 +26,11 @@ def pair(request, tmp_path_factory):
 
 
 def tflite_ranges(path, names):
-    model = tflite_file.parse(path.read_bytes())
+    model = parse(path.read_bytes())
     [graph] = model.subgraphs
     found = set()
     for operator in graph.operators:
-        if tflite_file.OPERATORS[model.operatorCodes[operator.opcodeIndex].builtinCode] in names:
+        if operator_name(model, operator) in names:
             [output] = operator.outputs
             quantisation = graph.tensors[output].quantization
             found.add((np.float32(quantisation.scale[0]), int(quantisation.zeroPoint[0])))
@@ -56,3 +60,13 @@ def test_decisions_are_the_same(pair):
     ids = [np.stack([session.class_ids(p.frame) for p in pictures().parity]) for session in sessions]
     assert 0.1 < ids[0].mean() < 0.9
     assert (ids[0] == ids[1]).mean() > 0.99
+
+
+@pytest.mark.slow
+def test_costs_are_the_same(pair, request):
+    """The network as it is exported, its TFLite and its ONNX file; `tests/report/test_cost.py` explains the differences."""
+    network = settled(request.node.callspec.params["pair"]).network
+    tflite, onnx_file = (count_file(path) for path in pair)
+    exported = count(rewrite(network), tflite.size)
+    assert tflite.macs == onnx_file.macs == exported.macs > 0
+    assert tflite.params == onnx_file.params == exported.params

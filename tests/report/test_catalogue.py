@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from edgeseg import assets
-from edgeseg.errors import ModelError, ShapeError
-from edgeseg.report import catalogue
+from edgeseg.errors import ModelError, ShapeError, UsageError
+from edgeseg.report import catalogue, costs
+from tests.runtime.tiny_models import write_onnx
 
 ASSET = assets.Asset(
     name=assets.DEFAULT,
@@ -55,11 +56,11 @@ def test_architectures_are_counted(monkeypatch):
 def test_layers_of_one_model():
     cost = catalogue.count_model("enet", (64, 64))
     # The head: 32x32 pixels, 16 channels, a 2x2 kernel, one channel of logits.
-    assert [line.split() for line in catalogue.cost_table(cost).splitlines() if line.startswith("head")] == [
+    assert [line.split()[:4] for line in costs.to_table(cost).splitlines() if line.startswith("head")] == [
         ["head", "ConvTranspose2d", "65", "0.066"]
     ]
-    assert "Not counted: " in catalogue.cost_table(cost)
-    as_json = catalogue.cost_to_json(cost)
+    assert "Not counted: " in costs.to_table(cost)
+    as_json = costs.to_json(cost)
     assert (as_json["flops"], as_json["size_hw"]) == (2 * cost.macs, [64, 64])
     assert sum(layer["macs"] for layer in as_json["layers"]) == cost.macs
 
@@ -68,3 +69,10 @@ def test_layers_of_one_model():
 def test_models_that_cannot_be_counted(name, size, error):
     with pytest.raises(error, match=r"nobody|--size 64x64"):
         catalogue.count_model(name, size)
+
+
+def test_a_file_is_counted_at_its_own_size(tmp_path):
+    path = str(write_onnx(tmp_path / "m.onnx"))
+    assert catalogue.count_model(path).size == (32, 32)
+    with pytest.raises(UsageError, match="leave out --size"):
+        catalogue.count_model(path, (64, 64))

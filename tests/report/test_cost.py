@@ -4,11 +4,15 @@ import pytest
 import torch
 from torch import nn
 
+from edgeseg import assets
+from edgeseg.export.rewrites import rewrite
 from edgeseg.models import DeepLabV3Plus, ENet
+from edgeseg.models.checkpoint import load_model
 from edgeseg.models.deeplabv3plus import ASPP
 from edgeseg.models.layers import separable
 from edgeseg.models.mobilenet import InvertedResidual
 from edgeseg.report.cost import count
+from edgeseg.report.cost_file import count_file
 
 # A module, its input channels and (height, width), its weights with biases, its MACs.
 PIECES = [
@@ -149,3 +153,52 @@ def test_a_functional_convolution_is_charged_to_its_module():
 
     (layer,) = count(nn.Sequential(Functional()), (2, 2)).layers
     assert (layer.name, layer.kind, layer.params, layer.macs) == ("0", "Functional", 12, 12 * 4)
+
+
+def weights(network):
+    """Of convolutions, but for 1x1 ones of each channel alone: such is a batch norm with no convolution to be folded into."""
+    found = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    return sum(m.weight.numel() for m in found if m.weight.numel() > m.in_channels)
+
+
+@pytest.mark.parametrize("name", ["person", "enet-person"])
+def test_network_and_files_agree(name):
+    """The files that ship against the network as it is exported; `report/cost.py` says where it differs from the trained."""
+    network = load_model(name).network
+    trained, exported = count(network, (256, 256)), count(rewrite(network), (256, 256))
+    tflite, onnx = (count_file(assets.find(name, format)) for format in ("tflite", "onnx"))
+    assert tflite.macs == onnx.macs == exported.macs
+    assert tflite.params == onnx.params == exported.params
+    # A 3x3 kernel of a transposed convolution becomes one of 3x3 to four times the channels, a 2x2 one one of 1x1.
+    wider = [m for m in network.modules() if isinstance(m, nn.ConvTranspose2d)]
+    added = sum(3 * m.weight.numel() for m in wider if m.kernel_size == (3, 3))
+    assert weights(rewrite(network)) == weights(network) + added
+    extra = 3 * sum(layer.macs for layer in trained.layers if layer.kind == "ConvTranspose2d" and layer.name != "head")
+    extra += sum(layer.macs for layer in exported.layers if layer.name == "initial.norm")
+    assert exported.macs == trained.macs + extra
+    # Bytes where torch has float32. A file has steps that torch does inside an operator: paddings and pixel shuffles.
+    assert exported.peak_bytes / 4 <= onnx.peak_bytes <= tflite.peak_bytes <= 1.7 * exported.peak_bytes / 4
+
+
+def test_memory_of_a_chain():
+    """4 channels of 8x8 float32 are 1024 bytes, 3 are 768. The second convolution reads 1024 and writes 1024."""
+    chain = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 1, bias=False))
+    cost = count(chain, (8, 8))
+    assert (cost.peak_bytes, cost.peak_layer) == (2048, "3")
+    assert {layer.name: layer.moved_bytes for layer in cost.layers} == {"0": 768 + 48 + 1024, "1": 0, "3": 1024 + 64 + 1024}
+    assert cost.layers[0].intensity == 64 * 12 / (768 + 48 + 1024)
+
+
+def test_memory_of_a_skip():
+    """The block's input, 768 bytes, waits until it is added: 768 + 1024 + 768 while the second convolution runs."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out, self.back = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 3, 1)
+
+        def forward(self, x):
+            return x + self.back(torch.relu(self.out(x)))
+
+    cost = count(Block(), (8, 8))
+    assert (cost.peak_bytes, cost.peak_layer) == (768 + 1024 + 768, "back")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeseg.report.device import describe_device, name_device, temperature_c
+from edgeseg.report.device import describe_device, name_device, temperature_c, throttling, was_throttled
 
 RASPBERRY = {
     "proc/device-tree/model": "Raspberry Pi 5 Model B Rev 1.0\0",
@@ -57,3 +57,40 @@ def test_this_machine_has(key):
 def test_versions_name_what_takes_part():
     versions = describe_device()["versions"]
     assert {"edgeseg", "numpy"} <= versions.keys()
+
+
+PI = "sys/devices/platform/soc/soc:firmware/get_throttled"
+COUNT = "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
+COOLING = "sys/class/thermal/cooling_device0"
+THROTTLED = [
+    ("a machine that does not tell", {}, {}, None),
+    ("a Pi at ease", {PI: "0"}, {PI: "0"}, False),
+    ("a Pi that was once too hot", {PI: "20000"}, {PI: "20000"}, False),
+    ("a Pi that is capped", {PI: "0"}, {PI: "20002"}, True),
+    ("a PC at ease", {COUNT: "5"}, {COUNT: "5"}, False),
+    ("a PC that was slowed", {COUNT: "5"}, {COUNT: "6"}, True),
+    (
+        "a Jetson that was taken down",
+        {f"{COOLING}/type": "cpufreq-cpu0", f"{COOLING}/cur_state": "0"},
+        {f"{COOLING}/type": "cpufreq-cpu0", f"{COOLING}/cur_state": "3"},
+        True,
+    ),
+    (
+        "a fan is no processor",
+        {f"{COOLING}/type": "pwm-fan"},
+        {f"{COOLING}/type": "pwm-fan", f"{COOLING}/cur_state": "4"},
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "expected"), [c[1:] for c in THROTTLED], ids=[c[0] for c in THROTTLED])
+def test_throttling(tmp_path, before, after, expected):
+    readings = [throttling(tree(tmp_path / name, files)) for name, files in (("before", before), ("after", after))]
+    assert was_throttled(*readings) is expected
+
+
+def test_the_frequency(tmp_path):
+    folder = "sys/devices/system/cpu/cpu0/cpufreq"
+    device = describe_device(tree(tmp_path, {f"{folder}/scaling_cur_freq": "600000", f"{folder}/cpuinfo_max_freq": "1800000"}))
+    assert (device["frequency_mhz"], device["frequency_max_mhz"]) == (600, 1800)

@@ -2,7 +2,10 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
-from edgeseg.report.operators import profile_operators, summarise
+from edgeseg.errors import ModelError
+from edgeseg.report.cost_file import count_file
+from edgeseg.report.kernels import Kernel, assign, by_operator
+from edgeseg.report.operators import profile, read_trace
 from edgeseg.runtime.null_session import NullSession
 from edgeseg.runtime.session import open_session
 from tests.runtime.tiny_models import write_onnx, write_tflite
@@ -13,32 +16,39 @@ def event(node, microseconds, op, dtype, category="Node", kind="_kernel_time"):
     return {"cat": category, "name": node + kind, "dur": microseconds, "args": arguments}
 
 
-def test_summary_by_hand():
-    # Two runs count, the first is the warm-up. c1: (2 + 4) / 2 = 3 ms, c2: 2 ms, together 5; add: 15 ms. In all 20.
+def test_a_trace_by_hand():
+    # Three runs count, the first is the warm-up. The medians: c1 3 ms, c2 2 ms, add 15 ms.
     events = [
-        *[event("c1", us, "QLinearConv", "uint8") for us in (90000, 2000, 4000)],
-        *[event("c2", us, "QLinearConv", "uint8") for us in (90000, 2000, 2000)],
-        *[event("add", us, "Add", "float") for us in (90000, 10000, 20000)],
+        *[event("c1", us, "QLinearConv", "uint8") for us in (90000, 2000, 3000, 90000)],
+        *[event("c2", us, "QLinearConv", "uint8") for us in (90000, 2000, 2000, 2000)],
+        *[event("add", us, "Add", "float") for us in (90000, 10000, 15000, 20000)],
         event("c1", 5, "QLinearConv", "uint8", kind="_fence_before"),
         event("session", 10**6, "", "", category="Session"),
     ]
-    assert summarise(events, 2) == [
-        {"op": "Add", "dtype": "float", "nodes": 1, "ms": 15.0, "share": 0.75},
-        {"op": "QLinearConv", "dtype": "uint8", "nodes": 2, "ms": 5.0, "share": 0.25},
+    assert read_trace(events, 3) == [
+        Kernel("QLinearConv", 3.0, "c1", "uint8"),
+        Kernel("QLinearConv", 2.0, "c2", "uint8"),
+        Kernel("Add", 15.0, "add", "float"),
     ]
 
 
 def test_nothing_was_traced():
-    assert summarise([], 2) == []
+    assert read_trace([], 2) == []
 
 
-def test_a_real_file(tmp_path):
-    rows = profile_operators(open_session(write_onnx(tmp_path / "a.onnx")), runs=2)
+@pytest.mark.parametrize("write", [write_onnx, write_tflite])
+def test_a_real_file(tmp_path, write):
+    path = write(tmp_path / "a.model")
+    kernels = profile(open_session(path), runs=10)
     # Some processors' convolutions want another memory layout; ONNX Runtime then adds nodes that reorder.
-    assert [(row["dtype"], row["nodes"]) for row in rows if row["op"] == "Conv"] == [("float", 1)]
-    assert sum(row["share"] for row in rows) == pytest.approx(1, abs=1e-3)
+    convolutions = [row for row in by_operator(kernels) if row["op"].startswith("Conv")]
+    assert [row["nodes"] for row in convolutions] == [1]
+    (layer,) = count_file(path).layers
+    times = assign(kernels, [layer])
+    assert list(times.ms) == [layer.name]
+    assert times.total_ms == pytest.approx(sum(kernel.ms for kernel in kernels))
 
 
-def test_other_backends_cannot_tell(tmp_path):
-    assert profile_operators(NullSession()) is None
-    assert profile_operators(open_session(write_tflite(tmp_path / "a.tflite"))) is None
+def test_other_backends_cannot_tell():
+    with pytest.raises(ModelError, match="does not tell"):
+        profile(NullSession())

@@ -40,7 +40,7 @@ def test_a_network_answers_as_its_file(tmp_path):
     with torch.no_grad():
         network.weight.copy_(torch.tensor([GAIN, -GAIN, 0.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4) / 16)
     file = open_predictor(str(write_onnx(tmp_path / "a.onnx")))
-    assert (of_network(network.eval(), (32, 32), PERSON, 1).predict(frame) == file.predict(frame)).mean() > 0.999
+    assert (of_network(network.eval(), [(32, 32)], PERSON, 1).predict(frame) == file.predict(frame)).mean() > 0.999
 
 
 def test_a_name_with_a_backend_is_the_file_that_ships(tmp_path, monkeypatch, red_right):

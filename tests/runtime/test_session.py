@@ -14,7 +14,7 @@ from edgeseg import assets
 from edgeseg.errors import EdgesegError, MissingExtraError, ModelError, ShapeError, SpecError, UsageError
 from edgeseg.runtime import NullSession, open_session
 from edgeseg.runtime.backends import litert
-from edgeseg.spec import Spec
+from edgeseg.spec import Spec, nearest_framing
 from tests.runtime.tiny_models import ONNX_SPEC, TFLITE_SPEC, write_onnx, write_tflite
 
 RED, GREEN, GREY = (0, 0, 255), (0, 255, 0), (90, 90, 90)  # logits 16, -16, 0
@@ -196,3 +196,33 @@ def test_the_null_session_has_a_person_in_the_middle() -> None:
     assert matte[38, 32] > 0.99
     assert matte[0].max() < 0.01
     assert matte[:, [0, -1]].max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("frame_hw", "expected"),
+    [
+        ((720, 1280), (160, 256)),  # 16:9
+        ((480, 640), (160, 256)),  # 4:3
+        ((1280, 720), (256, 160)),
+        ((500, 500), (256, 160)),  # as far from the one as from the other: the upright one, which has more height
+        ((1, 3000), (160, 256)),
+    ],
+)
+def test_the_framing_nearest_to_a_frame(frame_hw: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert nearest_framing([(160, 256), (256, 160)], frame_hw) == expected
+    assert nearest_framing([(256, 160), (160, 256)], frame_hw) == expected
+
+
+def test_a_named_model_opens_the_framing_that_a_frame_calls_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide, tall = write_onnx(tmp_path / "wide.onnx"), write_onnx(tmp_path / "tall.onnx")
+    # The tiny network takes any size in truth; its file says 32 x 32, and here 64 x 32 stands for the upright framing.
+    monkeypatch.setattr(assets, "find", lambda name, format, precision="int8": wide)
+    monkeypatch.setattr(assets, "framings_of", lambda path: {(64, 32): tall} if path == wide else {})
+    session = open_session("person", backend="ort")
+    assert session.path == wide
+    assert session.for_frame(np.zeros((90, 160, 3), np.uint8)) is session
+    upright = session.for_frame(np.zeros((160, 90, 3), np.uint8))
+    assert upright.path == tall
+    assert session.for_frame(np.zeros((320, 180, 3), np.uint8)) is upright  # opened once
+    chosen = open_session(wide)  # a file that somebody names is that file, for every frame
+    assert chosen.for_frame(np.zeros((160, 90, 3), np.uint8)) is chosen

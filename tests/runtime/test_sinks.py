@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -10,11 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeseg.errors import CaptureError, EdgesegError, MissingExtraError, OutputError, UsageError
-from edgeseg.runtime import Pictures, Shot, SyntheticCamera, VideoFile, VideoSink, open_sink, open_source
+from edgeseg.errors import CaptureError, EdgesegError, OutputError, UsageError
+from edgeseg.runtime import Pictures, Shot, SyntheticCamera, VideoSink, open_sink, open_source
+from edgeseg.runtime.http_sink import HttpSink
 from edgeseg.runtime.picture import write_picture
-from edgeseg.runtime.sinks import PictureFile, PictureFolder, VirtualCamera
+from edgeseg.runtime.sinks import Null, PictureFile, PictureFolder
 from edgeseg.runtime.video_sink import to_i420
+from edgeseg.runtime.virtual_camera import VirtualCamera
 
 BARS = [(255, 255, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0), (255, 0, 255), (0, 0, 255), (255, 0, 0), (0, 0, 0)]
 
@@ -79,35 +80,6 @@ def test_frame_times_that_do_not_rise_are_mended(tmp_path: Path) -> None:
     assert times[-1] == pytest.approx(0.2, abs=1e-3)
 
 
-def test_the_sound_is_copied_and_stays_in_place(tmp_path: Path) -> None:
-    talk = tmp_path / "talk.mp4"
-    with av.open(str(talk), "w") as file:
-        video = file.add_stream("libx264", rate=10)
-        video.width = video.height = 32
-        video.pix_fmt = "yuv420p"
-        sound = file.add_stream("aac", rate=16000, layout="mono")
-        for index in range(20):
-            file.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((48, 32), np.uint8), format="yuv420p")))
-            tone = np.sin(np.arange(1600) * 0.1)[None].astype(np.float32)
-            wave = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
-            wave.sample_rate, wave.pts, wave.time_base = 16000, index * 1600, Fraction(1, 16000)
-            file.mux(sound.encode(wave))
-        file.mux(video.encode(None))
-        file.mux(sound.encode(None))
-    with VideoFile(talk) as source, VideoSink(tmp_path / "out.mp4", source.size_hw, source.fps, sound_of=talk) as sink:
-        for shot in source:
-            sink.write(shot)
-    with av.open(str(talk)) as before, av.open(str(tmp_path / "out.mp4")) as after:
-        assert after.streams.audio[0].codec_context.name == "aac"
-        packets = [
-            [(float(p.pts * p.time_base), bytes(p)) for p in file.demux(file.streams.audio[0]) if p.pts is not None]
-            for file in (before, after)
-        ]
-    assert len(packets[1]) == len(packets[0]) > 20
-    assert [data for _, data in packets[1]] == [data for _, data in packets[0]]
-    assert [t for t, _ in packets[1]] == pytest.approx([t for t, _ in packets[0]], abs=1e-3)
-
-
 def write_until(error: type[BaseException], path: Path) -> None:
     with VideoSink(path, (16, 16), 30) as sink:
         for index in range(7):
@@ -154,20 +126,6 @@ def test_folders_are_made_and_pictures_keep_their_names(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "new" / "deep" / "ann.png"))[0, 0].tolist() == [7, 7, 7]
 
 
-def test_the_virtual_camera_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pyvirtualcam", None)
-    with pytest.raises(MissingExtraError, match=r"edgeseg\[vcam\]"), VirtualCamera((4, 4), 30):
-        pass
-
-
-def test_without_a_screen_a_window_says_to_use_output(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    monkeypatch.setattr("sys.platform", "linux")
-    with pytest.raises(OutputError, match="--output"):
-        open_sink(None, SyntheticCamera())
-
-
 @pytest.mark.parametrize(
     ("source", "output", "expected"),
     [
@@ -179,6 +137,12 @@ def test_without_a_screen_a_window_says_to_use_output(monkeypatch: pytest.Monkey
         ("clip.mp4", "made", VideoSink),
         ("camera", "out.mkv", VideoSink),
         ("camera", "vcam", VirtualCamera),
+        ("camera", "vcam:/dev/video9", VirtualCamera),
+        ("camera", "http://127.0.0.1:8080", HttpSink),
+        ("camera", "null", Null),
+        ("clip.mp4", "null", Null),
+        ("camera", "http://0.0.0.0:8080", UsageError),
+        ("camera", "rtsp://127.0.0.1/x", UsageError),
         ("me.png", "out.txt", UsageError),
         ("me.png", "me.png", UsageError),
         ("folder", "out.mp4", UsageError),
@@ -193,7 +157,7 @@ def test_the_output_decides_the_sink(tmp_path: Path, source: str, output: str, e
         write_picture(tmp_path / picture, np.zeros((2, 2, 3), np.uint8))
     write_video(tmp_path / "clip.mp4", np.zeros((16, 16, 3), np.uint8))
     with SyntheticCamera() if source == "camera" else open_source(tmp_path / source) as opened:
-        where = output if output == "vcam" else tmp_path / output
+        where = output if output == "null" or ":" in output or output == "vcam" else tmp_path / output
         if issubclass(expected, EdgesegError):
             with pytest.raises(expected):
                 open_sink(where, opened)

@@ -77,5 +77,5 @@ def test_a_mask_of_another_size_and_a_broken_picture_are_named(tmp_path: Path) -
     with pytest.raises(DataError, match=r"a_1\.jpg is 8x6, its mask 4x4 pixels"):
         load(pair)
     pair.image.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"a_1\.jpg cannot be read as a picture"):
+    with pytest.raises(DataError, match=r"a_1\.jpg is no PNG, JPEG"):
         load(pair)

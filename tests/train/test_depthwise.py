@@ -46,7 +46,8 @@ def test_a_quickened_network_computes_and_learns_the_same() -> None:
     for each in (network, quick):
         each(x).square().sum().backward()
     for (name, p), q in zip(network.named_parameters(), quick.parameters(), strict=True):
-        assert p.grad is not None and q.grad is not None
+        assert p.grad is not None
+        assert q.grad is not None
         torch.testing.assert_close(q.grad, p.grad, rtol=1e-4, atol=1e-4, msg=name)
 
 

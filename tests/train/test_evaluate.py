@@ -114,7 +114,7 @@ BROKEN = [
     ("lonely", ROAD, None, "a.png"),
     ("sizes", ROAD, None, "3x2"),
     ("three channels", ROAD, None, "one channel"),
-    ("no picture", ROAD, None, "cannot be read"),
+    ("no picture", ROAD, None, "is no PNG, JPEG"),
     ("foreign classes", ROAD, None, "Zebra"),
     ("foreign classes", PERSON, 1, "no class named 'person'"),
     ("bad classes.csv", ROAD, None, "id and name"),

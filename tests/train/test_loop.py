@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -11,129 +12,55 @@ import torch
 from edgeseg.errors import ModelError, UsageError
 from edgeseg.models.arguments import parse_arguments
 from edgeseg.models.checkpoint import ModelCard, load_model
-from edgeseg.train.loop import Average, Held, Schedule, iou, learning_rate, train, trainer_size, validate
-from edgeseg.train.run import Folders, train_model
-from edgeseg.train.samples import Augmentation
+from edgeseg.train.loop import time_left, train
+from edgeseg.train.material import Folders
+from edgeseg.train.run import train_model
+from edgeseg.train.samples import Augmentation, Sample
+from edgeseg.train.schedule import Schedule
 
 CARD = ModelCard("enet", {"activation": "relu"}, size=(32, 32), name="tiny")
 ALONE = Augmentation(composite=0.0)
 SHORT = Schedule(epochs=2, batch=4, evaluate_every=1, augmentation=ALONE)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Bright persons in dark rooms, of two sources."""
-    rng = np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (tmp_path / "data" / part).mkdir(parents=True)
-    for i in range(24):
-        mask = np.zeros((40, 40), np.uint8)
-        cv2.circle(mask, tuple(map(int, rng.integers(12, 28, 2))), 10, 255, -1)
-        frame = np.where(mask[..., None] > 0, 220, 30).astype(np.uint8).repeat(3, 2)
-        name = f"{'ab'[i % 2]}_{i}"
-        cv2.imwrite(str(tmp_path / "data" / "images" / f"{name}.png"), frame)
-        cv2.imwrite(str(tmp_path / "data" / "masks" / f"{name}.png"), mask)
-    return tmp_path / "data"
-
-
-@pytest.mark.parametrize(
-    ("progress", "size"), [(0.0, (128, 64)), (0.29, (128, 64)), (0.3, (192, 96)), (0.7, (256, 128)), (1.0, (256, 128))]
-)
-def test_pictures_grow(progress: float, size: tuple[int, int]) -> None:
-    assert trainer_size(progress, (256, 128), Schedule(), 32) == size
-
-
-def test_learning_rate_rises_then_falls() -> None:
-    schedule = Schedule(learning_rate=1.0, warmup=0.1)
-    rates = [learning_rate(p, schedule) for p in (0.0, 0.05, 0.1, 0.5, 0.9, 1.0)]
-    assert rates[0] < rates[1] < rates[2] > rates[3] > rates[4] > rates[5]
-    assert rates[3] == pytest.approx(0.5025)
-    assert rates[5] == pytest.approx(0.005)
-
-
-def test_average_by_hand() -> None:
-    layer = torch.nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        layer.weight.fill_(0.0)
-    average = Average(layer, decay=0.5)
-    with torch.no_grad():
-        layer.weight.fill_(1.0)
-    average.update(layer)  # decay (1 + 1) / (10 + 1): 0 -> 1 - 2/11
-    assert average.values["weight"].item() == pytest.approx(9 / 11)
-
-
 @pytest.mark.slow
-def test_training_learns_resumes_and_leaves_a_checkpoint(data: Path, tmp_path: Path) -> None:
+def test_training_learns_resumes_and_leaves_a_checkpoint(discs: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     lines: list[str] = []
     schedule = Schedule(
         epochs=20, batch=4, evaluate_every=10, augmentation=ALONE, learning_rate=5e-3, average=0.9, sizes=((0.0, 1.0),)
     )
     scores = train_model(
-        "enet", Folders([data]), out, schedule, arguments={"activation": "relu"}, size=(32, 32), tell=lines.append
+        "enet", Folders([discs]), out, schedule, arguments={"activation": "relu"}, size=(32, 32), tell=lines.append
     )
-    assert scores["iou"] > 0.8  # a bright disc on dark is easy
+    assert scores["iou"] > 0.7  # a bright disc on dark is easy; of a person all over it would be about 0.2
     assert set(scores) == {"iou", "iou/a", "iou/b"}
     model = load_model(out / "last.safetensors")
     assert model.card.size == (32, 32)
     assert model.card.accuracy == {k: pytest.approx(v, abs=1e-3) for k, v in scores.items()}
     with (out / "log.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == [str(i + 1) for i in range(20)]
-    with pytest.raises(ModelError, match="not a state of this training"):
-        train_model("deeplabv3plus-mobilenetv2", Folders([data]), out, SHORT, size=(32, 32), resume=True, tell=lines.append)
+    with pytest.raises(ModelError, match="belongs to a training with architecture enet activation=relu, not deeplab"):
+        train_model("deeplabv3plus-mobilenetv2", Folders([discs]), out, SHORT, size=(32, 32), resume=True, tell=lines.append)
 
 
 @pytest.mark.slow
-def test_resume_goes_on_where_it_stopped(data: Path, tmp_path: Path) -> None:
-    folders, arguments = Folders([data]), {"activation": "relu"}
+def test_resume_goes_on_where_it_stopped(discs: Path, tmp_path: Path) -> None:
+    folders, arguments = Folders([discs]), {"activation": "relu"}
     train_model("enet", folders, tmp_path / "run", SHORT, arguments=arguments, size=(32, 32), tell=lambda _: None)
     lines: list[str] = []
     longer = Schedule(epochs=3, batch=4, evaluate_every=1, augmentation=ALONE)
     train_model(
-        "enet", Folders([data]), tmp_path / "run", longer, arguments=arguments, size=(32, 32), resume=True, tell=lines.append
+        "enet", Folders([discs]), tmp_path / "run", longer, arguments=arguments, size=(32, 32), resume=True, tell=lines.append
     )
-    assert lines[1] == "resuming after epoch 2"
+    assert lines[1] == "resuming after epoch 2, with other epochs than before"
     assert lines[2].startswith("epoch 3 ")
     assert len(lines) == 3
 
 
 def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nothing to resume"):
-        train(CARD, [], [], [], tmp_path / "run", SHORT, resume=True)
-
-
-class Constant(torch.nn.Module):
-    """The same logits at every pixel."""
-
-    def __init__(self, *logits: float) -> None:
-        super().__init__()
-        self.logits = torch.tensor(logits)[None, :, None, None]
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.logits.expand(len(image), -1, *image.shape[2:])
-
-
-def test_validation_of_a_person_by_hand() -> None:
-    """A network that says "person" everywhere: 4 of the 12 known pixels of one picture are, none of the other's."""
-    frame = np.zeros((4, 4, 3), np.uint8)
-    truth = np.zeros((4, 4), np.uint8)
-    truth[0], truth[1] = 1, 255
-    held = [Held(frame, truth, "a"), Held(frame, np.zeros((4, 4), np.uint8), "b")]
-    scores = validate(Constant(1.0), held, CARD)  # type: ignore[arg-type]
-    assert scores == {"iou": pytest.approx(4 / 28), "iou/a": pytest.approx(4 / 12), "iou/b": 0.0}
-
-
-def test_validation_of_classes_by_hand() -> None:
-    """Class 2 everywhere, which half of the picture is: IoU 0, none (absent), 1/2."""
-    card = ModelCard("enet", classes=("sky", "sea", "road"), person_class=None, size=(32, 32))
-    truth = np.zeros((4, 4), np.uint8)
-    truth[2:] = 2
-    scores = validate(Constant(0.0, 0.0, 1.0), [Held(np.zeros((4, 4, 3), np.uint8), truth, "a")], card)  # type: ignore[arg-type]
-    assert scores == {"miou": pytest.approx(0.25), "iou/sky": 0.0, "iou/road": pytest.approx(0.5)}
-
-
-def test_iou_of_a_matrix() -> None:
-    assert iou(np.array([[3, 1, 0], [2, 4, 0], [0, 0, 0]])) == [pytest.approx(3 / 6), pytest.approx(4 / 7), None]
+        train(CARD, [Sample(np.zeros((32, 32, 3), np.uint8))], [], [], tmp_path / "run", SHORT, resume=True)
 
 
 @pytest.fixture
@@ -171,9 +98,9 @@ def test_several_classes_are_learned_from_labels(labelled: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_auxiliary_classes_are_learned_and_cut_off(data: Path, labelled: Path, tmp_path: Path) -> None:
+def test_auxiliary_classes_are_learned_and_cut_off(discs: Path, labelled: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    folders = Folders([data], [labelled / "val"], [labelled / "train"])
+    folders = Folders([discs], [labelled / "val"], [labelled / "train"])
     schedule = Schedule(epochs=1, batch=4, evaluate_every=1, framings=((32, 64), (64, 32)))
     arguments = {"width": 0.25, "output_stride": 32, "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8}
     scores = train_model(
@@ -197,3 +124,23 @@ def test_settings_are_json_where_they_can_be() -> None:
         "rates": [3, 6],
         "activation": "relu",
     }
+
+
+@pytest.mark.parametrize(
+    ("minutes", "text"), [(0.5, "30 s"), (1.99, "119 s"), (2.4, "2 min"), (99.0, "99 min"), (125.9, "2 h 05 min")]
+)
+def test_time_left_is_readable(minutes: float, text: str) -> None:
+    assert time_left(minutes) == text
+
+
+def test_a_loss_that_is_no_number_ends_it_with_the_state_before(discs: Path, tmp_path: Path) -> None:
+    schedule = dataclasses.replace(SHORT, learning_rate=1e30, precision="float32", sizes=((0.0, 1.0),), warmup=0.0)
+    with pytest.raises(ModelError, match=r"the loss is nan in epoch 1; give a lower --rate"):
+        train_model("enet", Folders([discs]), tmp_path / "run", schedule, size=(32, 32), tell=lambda _: None)
+    assert (tmp_path / "run" / "log.csv").read_text() == "epoch,seconds,loss,learning_rate,val_iou\n"
+
+
+def test_accumulated_batches_need_pictures_enough(discs: Path, tmp_path: Path) -> None:
+    schedule = dataclasses.replace(SHORT, batch=4, accumulate=5)
+    with pytest.raises(UsageError, match=r"5 batches of 4 are more than the 16 pictures of an epoch; give less to --batch"):
+        train_model("enet", Folders([discs]), tmp_path / "run", schedule, size=(32, 32), tell=lambda _: None)

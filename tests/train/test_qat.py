@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import pytest
@@ -23,28 +22,13 @@ with quiet():
     from edgeseg.compress.qat import Plan
     from edgeseg.train.qat import train_for_int8
 
-from edgeseg.train.loop import Schedule
-from edgeseg.train.run import Folders, train_model
+from edgeseg.train.material import Folders
+from edgeseg.train.run import train_model
+from edgeseg.train.schedule import Schedule
 
 BRIEF = Plan(epochs=1, learning_rate=0.1)
 SMALL = {"width": 0.25, "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8}
 CARD = ModelCard("deeplabv3plus-mobilenetv2", SMALL, size=(32, 32), name="tiny")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Bright discs on dark, of two sources."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (folder / part).mkdir()
-    for i in range(24):
-        mask = np.zeros((40, 40), np.uint8)
-        cv2.circle(mask, tuple(map(int, rng.integers(12, 28, 2))), 10, 255, -1)
-        name = f"{'ab'[i % 2]}_{i}.png"
-        cv2.imwrite(str(folder / "images" / name), np.where(mask > 0, 220, 30)[..., None].repeat(3, 2).astype(np.uint8))
-        cv2.imwrite(str(folder / "masks" / name), mask)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +44,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def result(model: str, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def result(model: str, discs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
     lines: list[str] = []
-    scores = train_for_int8(model, Folders([data]), out, BRIEF, batch=4, command="edgeseg train", tell=lines.append)
+    scores = train_for_int8(model, Folders([discs]), out, BRIEF, batch=4, command="edgeseg train", tell=lines.append)
     assert lines[1] == "measuring ranges on 16 pictures"
     assert [line.split("  ")[0] for line in lines[2:]] == ["before training", "epoch 1"]
     assert set(scores) == {"iou", "iou/a", "iou/b"}
@@ -83,35 +67,35 @@ def test_the_result_is_a_checkpoint_with_ranges(result: Path, model: str) -> Non
     assert 0 < distance < 1  # trained, a little
 
 
-def test_what_cannot_be_trained_for_int8_is_said(result: Path, model: str, data: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_for_int8_is_said(result: Path, model: str, discs: Path, tmp_path: Path) -> None:
     out = tmp_path / "other"
     with pytest.raises(ModelError, match="is trained for int8 already; begin from the float model"):
-        train_for_int8(str(result), Folders([data]), out, BRIEF)
+        train_for_int8(str(result), Folders([discs]), out, BRIEF)
     with pytest.raises(ModelError, match="enet has fresh weights; train it first"):
-        train_for_int8("enet", Folders([data]), out, BRIEF)
+        train_for_int8("enet", Folders([discs]), out, BRIEF)
     with pytest.raises(ShapeError, match="use --size 32x32"):
-        train_for_int8(model, Folders([data]), out, BRIEF, size=(33, 33))
+        train_for_int8(model, Folders([discs]), out, BRIEF, size=(33, 33))
     with pytest.raises(ModelError, match="nothing to resume"):
-        train_for_int8(model, Folders([data]), out, BRIEF, resume=True)
+        train_for_int8(model, Folders([discs]), out, BRIEF, resume=True)
     with pytest.raises(DataError, match="has no images/ folder"):
         train_for_int8(model, Folders([tmp_path]), out, BRIEF)
     other = tmp_path / "cat.safetensors"
     save_checkpoint(other, CARD.build(), dataclasses.replace(CARD, classes=("background", "cat")))
     with pytest.raises(ModelError, match=r"the teacher .* knows other classes \(background, cat\)"):
-        train_for_int8(model, Folders([data]), out, BRIEF, teacher=str(other))
+        train_for_int8(model, Folders([discs]), out, BRIEF, teacher=str(other))
     assert not out.exists()
 
 
 @pytest.mark.slow
-def test_training_on_in_float_forgets_the_ranges(result: Path, data: Path, tmp_path: Path) -> None:
-    train_model(str(result), Folders([data]), tmp_path / "on", Schedule(epochs=1, batch=4), tell=lambda line: None)
+def test_training_on_in_float_forgets_the_ranges(result: Path, discs: Path, tmp_path: Path) -> None:
+    train_model(str(result), Folders([discs]), tmp_path / "on", Schedule(epochs=1, batch=4), tell=lambda line: None)
     assert load_model(tmp_path / "on" / "last.safetensors").card.ranges == {}
 
 
 @pytest.mark.slow
-def test_the_exported_file_has_the_trained_ranges(result: Path, data: Path, tmp_path: Path) -> None:
+def test_the_exported_file_has_the_trained_ranges(result: Path, discs: Path, tmp_path: Path) -> None:
     model = load_model(result)
-    pictures = dataclasses.replace(from_folder(data), calibration=[])  # none is needed
+    pictures = dataclasses.replace(from_folder(discs), calibration=[])  # none is needed
     said: list[str] = []
     [file] = export(
         model,

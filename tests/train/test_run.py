@@ -8,9 +8,10 @@ import pytest
 
 from edgeseg.errors import UsageError
 from edgeseg.models.checkpoint import load_model
-from edgeseg.train.loop import Schedule
-from edgeseg.train.run import Folders, count_pixels, train_model
+from edgeseg.train.material import Folders, count_pixels
+from edgeseg.train.run import train_model
 from edgeseg.train.samples import Augmentation, Sample
+from edgeseg.train.schedule import Schedule
 
 FRAME = np.zeros((2, 4, 3), np.uint8)
 SCHEDULE = Schedule(epochs=1, batch=2, evaluate_every=1, augmentation=Augmentation(webcam=False, composite=0.0))

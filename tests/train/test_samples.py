@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgeseg.errors import DataError
-from edgeseg.train.samples import Augmentation, Pictures, Sample, from_labels, to_tensors
+from edgeseg.train.samples import PEOPLED, Augmentation, Pictures, Sample, from_labels, to_tensors
 from edgeseg.train.truth import read_truth
 
 
@@ -60,6 +60,13 @@ def test_labels_give_ids_and_the_person(folder: Path) -> None:
     assert samples[0].mask[0, :4].tolist() == [0, 255, 255, 0]
     small = from_labels(truth, 10, 1)[0]
     assert small.frame.shape == (5, 10, 3)
+
+
+def test_scenes_with_somebody_in_them_can_have_a_share_of_their_own(folder: Path) -> None:
+    cv2.imwrite(str(folder / "labels" / "2007_2.png"), np.zeros((10, 20), np.uint8))  # nobody
+    peopled, empty = from_labels(read_truth(folder, ("ground", "person"), None), 100, 1)
+    assert PEOPLED in peopled.origins
+    assert PEOPLED not in empty.origins
 
 
 def test_a_picture_that_is_held_back_elsewhere_is_left_out(folder: Path) -> None:

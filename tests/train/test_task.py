@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from edgeseg.errors import ModelError
+from edgeseg.models import MODELS
 from edgeseg.models.checkpoint import ModelCard
-from edgeseg.train.task import Target, Task, cut, paste
+from edgeseg.train.task import Target, Task, begin, cut, paste
+from tests.models.test_imagenet import foreign_state
 
 PERSON = ("background", "person")
 SMALL = {"width": 0.25, "output_stride": 32, "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8}
@@ -66,3 +69,14 @@ def test_another_loss_and_class_weights_by_hand() -> None:
     classes = Target(target.matte, torch.tensor([[[1, 0]]]))
     # -log softmax: ln 3 at the first pixel (class 1, weight 3); at the second class 0 of (-40, 40, 0) costs 80
     assert weighted.loss(logits, classes).item() == pytest.approx((3 * math.log(3) + 80) / 4, rel=1e-4)
+
+
+def test_a_backbone_begins_with_foreign_weights(tmp_path: Path) -> None:
+    network = MODELS["deeplabv3plus-mobilenetv2"](1, backbone="efficientnet-lite0", output_stride=32, aspp_channels=8)
+    state = foreign_state(network.backbone)  # type: ignore[arg-type]
+    torch.save(state, tmp_path / "lite0.pth")
+    begin(network, tmp_path / "lite0.pth")
+    block = network.backbone.stages[0][0].block  # type: ignore[union-attr,index]
+    assert torch.equal(block[0][0].weight, state["_blocks.0._depthwise_conv.weight"])
+    with pytest.raises(ModelError, match="this architecture has none"):
+        begin(MODELS["enet"](1), tmp_path / "lite0.pth")

@@ -1,0 +1,102 @@
+"""`edgeseg compress`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from edgeseg.commands.terminal import Size, emit_json, json_option, path_type
+from edgeseg.errors import MissingExtraError, ShortfallError, UsageError
+
+
+@click.command()
+@click.argument("model")
+@click.option("--recipe", metavar="NAME|FILE.toml", help="What to do: jetson, phone, pi4, pi5, or a file of your own.")
+@click.option("--data", type=path_type, multiple=True, help="Data folder (images/, masks/ or labels/); repeatable.")
+@click.option("--validation", type=path_type, multiple=True, help="Data folder that only judges; needed with labels/.")
+@click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")
+@click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
+@click.option("--size", type=Size(), help="Input size of the result. [default: the model's]")
+@click.option("--framing", "framings", type=Size(), multiple=True, help="Further input size of the result; repeatable.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Of all training steps. [default: their epochs]")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--dry-run", is_flag=True, help="Print the plan and end.")
+@click.option("--verbose", is_flag=True, help="In the plan, the channels of every layer.")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run in the same folder was.")
+@click.option("-o", "--out", type=path_type, metavar="DIR", help="[default: runs/MODEL-RECIPE]")
+@json_option
+def compress(
+    model: str,
+    recipe: str | None,
+    data: tuple[Path, ...],
+    validation: tuple[Path, ...],
+    auxiliary: tuple[Path, ...],
+    backgrounds: Path | None,
+    size: tuple[int, int] | None,
+    framings: tuple[tuple[int, int], ...],
+    minutes: float | None,
+    seed: int,
+    dry_run: bool,
+    verbose: bool,
+    resume: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Make MODEL (a trained model's name or a checkpoint) small by a recipe: prune, train further, train for int8, export.
+
+    The plan is printed first: multiply-adds and parameters before and after each step. A budget that cannot be met is refused
+    then. Each step leaves a checkpoint and is judged on pictures that are held back; with --resume a run that was killed goes
+    on. Where the accuracy that the recipe asks for is missed, the best result is kept, and the exit status is 1.
+
+    \b
+    edgeseg compress person --recipe pi4 --dry-run
+    edgeseg compress person --recipe pi4 --data person-train --minutes 120 -o runs/person-pi4
+    edgeseg compress runs/enet/last.safetensors --recipe mine.toml --data camvid/train --validation camvid/val
+    """
+    try:
+        from edgeseg.export.quiet import quiet
+
+        with quiet():
+            from edgeseg.recipes.compression import open_compression, plan
+            from edgeseg.recipes.recipe import load_recipe, presets
+            from edgeseg.recipes.run import compress as run
+            from edgeseg.train.material import Folders
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "export", "compressing") from None
+
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    if recipe is None:
+        raise UsageError(f"what is to be done? Give --recipe with a TOML file or one of: {', '.join(presets())}")
+    opened = load_recipe(recipe)
+    task = open_compression(
+        model,
+        opened,
+        Folders(data, validation, auxiliary, backgrounds),
+        out or Path("runs") / f"{Path(model).stem}-{opened.name}",
+        size=size,
+        framings=framings,
+        seed=seed,
+        minutes=minutes,
+        command=shlex.join(["edgeseg", *sys.argv[1:]]),
+    )
+    planned = plan(task)
+    if dry_run:
+        if as_json:
+            emit_json(planned.to_json())
+        else:
+            click.echo(planned.text(verbose))
+        return
+    tell(planned.text(verbose))
+    outcome = run(task, planned, resume=resume, tell=tell)
+    if as_json:
+        emit_json(outcome.to_json())
+    else:
+        click.echo(outcome.markdown(), nl=False)
+        click.echo(outcome.path)
+    if outcome.missed:
+        raise ShortfallError(f"{outcome.path} is the best that was reached, and short of {'; '.join(outcome.missed)}")

@@ -1,0 +1,73 @@
+"""Distillation: what a teacher's logits say beyond the class (Hinton, Vinyals & Dean 2015, arXiv 1503.02531)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edgeseg.errors import ModelError
+from edgeseg.models import MODELS, SegmentationNetwork
+from edgeseg.models.checkpoint import load_model
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained network whose answers another one learns beside the truth, on every pixel, labelled or not."""
+
+    name: str
+    network: SegmentationNetwork  # in evaluation mode
+    classes: tuple[str, ...]
+    weights_sha256: str
+    weight: float = 1.0  # of the distillation beside the task's loss
+    temperature: float = 2.0
+
+    def check(self, classes: tuple[str, ...]) -> None:
+        """ModelError where it cannot teach a network of `classes`."""
+        if self.classes != classes:
+            raise ModelError(
+                f"the teacher {self.name} knows {', '.join(self.classes)}, not {', '.join(classes)}; choose another"
+            )
+
+    def loss(self, image: Tensor, logits: Tensor) -> Tensor:
+        """Weighted distillation of logits (n, c, h', w') that a student gave for `image` (n, 3, h, w); a scalar."""
+        return self.weight * distillation(logits, self.logits(image), self.temperature)
+
+    @torch.no_grad()
+    def logits(self, image: Tensor) -> Tensor:
+        """For `image` (n, 3, h, w), which is stretched where the teacher's strides do not fit into it; float32."""
+        divisor = self.network.size_divisor
+        size = tuple(max(divisor, round(s / divisor) * divisor) for s in image.shape[-2:])
+        if size != image.shape[-2:]:
+            image = F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+        with torch.autocast(image.device.type, torch.bfloat16):
+            logits: Tensor = self.network(image.contiguous(memory_format=torch.channels_last))
+        return logits.float()
+
+
+def load_teacher(name: str, weight: float = 1.0, temperature: float = 2.0) -> Teacher:
+    """A trained model or a checkpoint as a teacher; ModelError where there is none of that name, or it is not trained."""
+    if name in MODELS:
+        raise ModelError(f"the teacher {name} has fresh weights and nothing to teach; give a trained model or a checkpoint")
+    model = load_model(name)
+    network = model.network.to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+    return Teacher(name, network, model.card.classes, model.weights_sha256, weight, temperature)
+
+
+def distillation(logits: Tensor, teacher: Tensor, temperature: float = 2.0) -> Tensor:
+    """Mean over all pixels of T^2 * KL(teacher || student), both softened by the temperature T; a scalar.
+
+    logits (n, c, h, w); teacher (n, c, h', w'), enlarged to (h, w) where it is of another size. One channel is the logit of
+    the second of two classes, several are one class each. T^2 keeps the gradient's size whatever the temperature is.
+    """
+    if teacher.shape[-2:] != logits.shape[-2:]:
+        teacher = F.interpolate(teacher, size=logits.shape[-2:], mode="bilinear", align_corners=False)
+    student, teacher = logits / temperature, teacher.detach() / temperature
+    if logits.shape[1] == 1:
+        wanted = teacher.sigmoid()
+        least = F.binary_cross_entropy_with_logits(teacher, wanted)  # the entropy of the teacher
+        return temperature**2 * (F.binary_cross_entropy_with_logits(student, wanted) - least)
+    per_pixel = F.kl_div(student.log_softmax(1), teacher.log_softmax(1), reduction="none", log_target=True).sum(1)
+    return temperature**2 * per_pixel.mean()

@@ -1,0 +1,192 @@
+"""What a recipe can do to a network: one class for each kind of step, whose fields are its options.
+
+A new kind is a class and a row of STEPS here, and a row of FORMS in `shape.py` where it changes the form of the network, or of
+WORK in `work.py` where it trains or writes files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from edgeseg.compress.importance import Importance
+from edgeseg.compress.prune import Scope
+from edgeseg.errors import UsageError
+from edgeseg.export.choices import Format, Io, Precision, Target
+
+ORIGINAL = "original"  # the float network that the recipe began with, as a teacher
+NO_TEACHER = "none"
+
+Stage = Literal["float", "int8", "files"]
+STAGES: tuple[Stage, ...] = ("float", "int8", "files")  # a recipe goes through them in this order
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of any kind. UsageError for options that cannot be right."""
+
+    kind: ClassVar[str]
+    stage: ClassVar[Stage]
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"{field.name} must be a number from 0 up, got {value}")
+            if type(value) is int and value < 1:
+                raise UsageError(f"{field.name} must be at least 1, got {value}")
+
+    @property
+    def title(self) -> str:
+        """The kind and what is most worth knowing of the options."""
+        return self.kind
+
+    @property
+    def trains(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Prune(Step):
+    """`edgeseg.compress.prune.prune`: channels are removed.
+
+    macs     at the end; up to 1 a share of those before. Without it, what the budget asks for; several such steps share that
+    batches  of 8 pictures, from which the importance "taylor" is taken
+    """
+
+    kind, stage = "prune", "float"
+    macs: float | None = None
+    importance: Importance = "taylor"
+    scope: Scope = "global"
+    per_mac: bool | None = None
+    round_to: int = 8
+    floor: float = 0.12
+    protected: tuple[str, ...] = ()
+    rounds: int = 4
+    batches: int = 48
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.floor > 1 or self.macs == 0:
+            raise UsageError(f"prune takes macs > 0 and a floor from 0 to 1, got {self.macs} and {self.floor}")
+
+    @property
+    def title(self) -> str:
+        return f"prune ({self.importance})"
+
+
+@dataclass(frozen=True)
+class Substitute(Step):
+    """`edgeseg.compress.substitute.substitute`: layers in cheaper forms, those first that save most MACs for what they lose.
+
+    macs       at the end; up to 1 a share of those before. Without it, what the budget asks for, or all of `layers`
+    layers     only these (paths or globs)
+    judged_by  what a layer loses: "accuracy" on some training pictures, or the "error" of its outputs, which is quicker
+    pictures   for training, on which the forms are fitted and judged
+    """
+
+    stage = "float"
+    macs: float | None = None
+    layers: tuple[str, ...] = ()
+    judged_by: Literal["accuracy", "error"] = "accuracy"
+    pictures: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.macs == 0:
+            raise UsageError(f"{self.kind} takes macs > 0, got 0")
+
+
+@dataclass(frozen=True)
+class Separable(Substitute):
+    """Dense k x k convolutions as depthwise and pointwise ones; with so many kernels for each input channel."""
+
+    kind = "separable"
+    multipliers: tuple[int, ...] = (1, 2)
+
+
+@dataclass(frozen=True)
+class LowRank(Substitute):
+    """Pointwise convolutions as two of low rank, which keep so much of the outputs' power."""
+
+    kind = "low_rank"
+    energies: tuple[float, ...] = (0.95, 0.9, 0.8)
+
+
+@dataclass(frozen=True)
+class Training(Step):
+    """What both kinds of training have.
+
+    teacher  whose answers are learned beside the truth: "original", "none", a trained model or a checkpoint
+    share    of the time that there is for all training steps
+    """
+
+    teacher: str = ORIGINAL
+    temperature: float = 2.0
+    share: float = 1.0
+
+    @property
+    def trains(self) -> bool:
+        return True
+
+    @property
+    def taught(self) -> str:
+        """As in ", from the original"."""
+        return "" if self.teacher == NO_TEACHER else f", from {'the ' if self.teacher == ORIGINAL else ''}{self.teacher}"
+
+
+@dataclass(frozen=True)
+class Finetune(Training):
+    """`edgeseg.train.loop.train` from the weights that there are, on pictures of the full size."""
+
+    kind, stage = "finetune", "float"
+    epochs: int = 20
+    batch: int = 32
+    learning_rate: float = 2e-3
+    average: float = 0.998
+    weight: float = 1.0  # of the teacher's answers beside the truth
+
+    @property
+    def title(self) -> str:
+        return f"finetune ({self.epochs} epochs{self.taught})"
+
+
+@dataclass(frozen=True)
+class Qat(Training):
+    """`edgeseg.compress.qat.fine_tune`: trained with int8 imitated; the ranges go into the checkpoint."""
+
+    kind, stage = "qat", "int8"
+    epochs: int = 10
+    batch: int = 16
+    learning_rate: float = 0.02  # in steps of the int8 grid
+    weight: float = 10.0  # of the teacher's answers beside the truth
+
+    @property
+    def title(self) -> str:
+        return f"qat ({self.epochs} epochs{self.taught})"
+
+
+@dataclass(frozen=True)
+class Export(Step):
+    """`edgeseg.export.files.export`: files that are proven to agree with the network."""
+
+    kind, stage = "export", "files"
+    formats: tuple[Format, ...] = ("tflite", "onnx")
+    precision: Precision = "int8"
+    io: Io = "int8"
+    target: Target = "x86"
+    observer: str = "auto"
+    corrections: bool = True
+    pictures: int = 64  # that ranges are measured on
+    min_agreement: float = 0.98
+    max_miou_drop: float | None = None  # points; where it is given, layers are left in float until it is reached
+    force: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"export ({self.precision} {', '.join(self.formats)})"
+
+
+STEPS: dict[str, type[Step]] = {step.kind: step for step in (Prune, Separable, LowRank, Finetune, Qat, Export)}

@@ -1,0 +1,86 @@
+import math
+
+import pytest
+import torch
+
+from edgeseg.errors import ModelError
+from edgeseg.models.checkpoint import ModelCard, save_checkpoint
+from edgeseg.models.distil import Teacher, distillation, load_teacher
+from edgeseg.models.layers import SegmentationNetwork
+
+
+def test_by_hand_with_one_logit():
+    """Teacher 0 (probability 1/2), student 2 T: T^2 * (ln 1/2 / sigmoid(2) + ln 1/2 / (1 - sigmoid(2))) / 2."""
+    p = 1 / (1 + math.exp(-2))
+    expected = 9 * (0.5 * math.log(0.5 / p) + 0.5 * math.log(0.5 / (1 - p)))
+    assert distillation(torch.full((1, 1, 2, 2), 6.0), torch.zeros(1, 1, 2, 2), 3.0).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_classes_say_the_same_as_their_difference():
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 2, 4, 4, generator=generator), torch.randn(2, 2, 4, 4, generator=generator)
+    one = distillation(student[:, 1:] - student[:, :1], teacher[:, 1:] - teacher[:, :1])
+    assert distillation(student, teacher).item() == pytest.approx(one.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_nothing_is_left_to_learn_from_oneself(channels):
+    logits = torch.randn(2, channels, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = distillation(logits, logits.detach())
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert logits.grad.abs().max() < 1e-6
+
+
+def test_a_smaller_teacher_is_enlarged():
+    assert distillation(torch.full((1, 1, 8, 8), 2.0), torch.full((1, 1, 2, 2), 2.0)).item() == pytest.approx(0, abs=1e-6)
+
+
+class Brightness(SegmentationNetwork):
+    """One logit for each 8x8 block: its mean brightness, times a weight of 1. Keeps what it was given."""
+
+    size_divisor, output_stride = 8, 8
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.seen = None
+
+    def forward(self, image):
+        self.seen = image
+        return torch.nn.functional.avg_pool2d(image.mean(1, keepdim=True), 8) * self.weight
+
+
+def test_a_teacher_by_hand():
+    """Logit 1/2 of 1/2 grey against a student's 1/2: nothing to learn. Against 0 the weight of the loss counts."""
+    teacher = Teacher("grey", Brightness(), ("background", "person"), "", weight=3.0, temperature=1.0)
+    image = torch.full((2, 3, 16, 16), 0.5)
+    assert teacher.logits(image).dtype == torch.float32
+    assert teacher.logits(image).flatten().tolist() == [0.5] * 8
+    assert teacher.loss(image, torch.full((2, 1, 4, 4), 0.5)).item() == pytest.approx(0, abs=1e-6)
+    p = 1 / (1 + math.exp(-0.5))
+    expected = 3 * (p * math.log(p / 0.5) + (1 - p) * math.log((1 - p) / 0.5))
+    logits = torch.zeros(2, 1, 4, 4, requires_grad=True)
+    teacher.loss(image, logits).backward()
+    assert teacher.loss(image, logits).item() == pytest.approx(expected, rel=1e-5)
+    assert logits.grad is not None
+    assert teacher.network.weight.grad is None
+
+
+@pytest.mark.parametrize(("size", "seen"), [((16, 24), (16, 24)), ((16, 20), (16, 16)), ((4, 30), (8, 32))])
+def test_pictures_that_a_teacher_cannot_take_are_stretched(size, seen):
+    teacher = Teacher("grey", Brightness(), ("background", "person"), "")
+    teacher.logits(torch.zeros(1, 3, *size))
+    assert teacher.network.seen.shape == (1, 3, *seen)
+
+
+def test_a_teacher_from_a_file(tmp_path):
+    card = ModelCard("enet", classes=("ground", "tree", "sea"), person_class=None)
+    save_checkpoint(tmp_path / "sea.safetensors", card.build(), card)
+    teacher = load_teacher(str(tmp_path / "sea.safetensors"), 2.0, 3.0)
+    assert (teacher.weight, teacher.temperature, teacher.network.training) == (2.0, 3.0, False)
+    teacher.check(("ground", "tree", "sea"))
+    with pytest.raises(ModelError, match="knows ground, tree, sea, not background, person; choose another"):
+        teacher.check(("background", "person"))
+    with pytest.raises(ModelError, match="the teacher enet has fresh weights"):
+        load_teacher("enet")

@@ -1,0 +1,35 @@
+"""A network of a few layers, registered as any architecture is, so that whole recipes run in a second."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from edgeseg.models import MODELS, SegmentationNetwork
+from edgeseg.models.checkpoint import ModelCard
+from edgeseg.models.layers import conv_bn, separable
+
+
+class Tiny(SegmentationNetwork):
+    """image (n, 3, h, w) -> logits (n, channels, h/4, w/4); with a residual addition and a depthwise convolution."""
+
+    size_divisor = output_stride = 4
+
+    def __init__(self, channels: int, width: int = 16) -> None:
+        super().__init__()
+        self.stem = conv_bn(3, width, 3, stride=2, activation=nn.ReLU())
+        self.down = conv_bn(width, 2 * width, 3, stride=2, activation=nn.ReLU())
+        self.mix = separable(2 * width, 2 * width)
+        self.head = nn.Conv2d(2 * width, channels, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.down(self.stem(image))
+        out: Tensor = self.head(x + self.mix(x))
+        return out
+
+
+NAME = "tiny"
+CARD = ModelCard(NAME, size=(32, 32), name="start")
+
+
+def register() -> None:
+    MODELS[NAME] = Tiny
