@@ -15,6 +15,7 @@ import click
 
 from edgeseg import __version__
 from edgeseg.commands.bench import bench
+from edgeseg.commands.blur_options import Making, making_options, shown_progress, tell
 from edgeseg.commands.capture_options import Given, capture_options, choose_input
 from edgeseg.commands.compress import compress
 from edgeseg.commands.data import data
@@ -215,7 +216,7 @@ def segment(paths: tuple[Path, ...], output: Path, model: str, backend: Any, thr
     metavar="PATH|URL",
     help="A picture, a folder of pictures, a video, or a stream (rtsp://, http://).",
 )
-@click.option("--background", "-b", metavar="blur|IMAGE|VIDEO|#rrggbb", default="blur", show_default=True)
+@click.option("--background", "-b", metavar="blur|IMAGE|VIDEO|#rrggbb|green|transparent", default="blur", show_default=True)
 @click.option("--strength", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of the blur.")
 @click.option(
     "--output",
@@ -228,6 +229,7 @@ def segment(paths: tuple[Path, ...], output: Path, model: str, backend: Any, thr
 @click.option("--model", "-m", default="person", show_default=True, help="A trained model's name, or a .tflite or .onnx file.")
 @click.option("--backend", type=click.Choice(["auto", "litert", "ort"]), default="auto", show_default=True)
 @click.option("--threads", type=Threads(), default=1, show_default=True, help="Of the inference; auto measures, once.")
+@making_options
 @capture_options
 @json_option
 def blur(
@@ -239,6 +241,7 @@ def blur(
     model: str,
     backend: Any,
     threads: int | Literal["auto"],
+    making: Making,
     size: tuple[int, int] | None,
     fps: float | None,
     mirror: bool,
@@ -253,13 +256,15 @@ def blur(
     edgeseg blur --webcam --output http://127.0.0.1:8080        a page, for boards without a screen
     edgeseg blur --input talk.mp4 --output out.mp4              a video, with its sound
     edgeseg blur -i me.jpg -b beach.jpg -o out.png              a virtual background
+    edgeseg blur -i talk.mp4 -b transparent -o out.webm         the person alone
     """
     import signal
 
-    from edgeseg.runtime import Blur, limit_threads, open_camera, open_source, run
+    from edgeseg.runtime import StageTimes, limit_threads, open_camera, open_source, run
     from edgeseg.runtime.controls import Settings
     from edgeseg.runtime.panel import Panel
     from edgeseg.runtime.probe import choose
+    from edgeseg.runtime.transparent import transparent_outputs
 
     for stop in (signal.SIGINT, signal.SIGTERM):  # both end it in order; a shell starts background jobs with SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
@@ -269,19 +274,23 @@ def blur(
         backend, threads = choice.backend, choice.threads
     limit_threads(threads)
     # The model and background come before the camera: its light goes on only if all else is right.
-    blurrer = Blur(model, background=background, strength=strength, backend=backend, threads=threads)
-    opening = open_source(source) if source else open_camera(webcam or "auto", size, fps, mirror=mirror, say=say)
+    blurrer, times = making.open_blur(model, background, strength, backend, threads), StageTimes()
+    opening = open_source(source) if source else open_camera(webcam or "auto", size, fps, mirror=mirror, say=tell)
     with (
         blurrer,
         opening as opened,
-        Panel(blurrer, opened, Settings(background, strength, mirror), config=config, say=say) as panel,
-        panel.outputs(output) as sink,
+        Panel(blurrer, opened, Settings(background, strength, mirror), config=config, say=tell) as panel,
+        transparent_outputs(output, opened, tell) if background == "transparent" else panel.outputs(output) as sink,
+        shown_progress(opened.frames, times) as progress,
     ):
-        if opened.frames is None:  # a camera has no end to wait for
-            report = run(opened, blurrer, sink, lambda *_: panel.tick())
-        else:
-            with click.progressbar(length=opened.frames, file=sys.stderr, label="blur", show_pos=True) as bar:
-                report = run(opened, blurrer, sink, lambda done, _: bar.update(done - bar.pos))
+
+        def after_each(done: int, total: int | None) -> None:
+            panel.tick()
+            progress(done, total)
+
+        report = run(opened, blurrer, sink, after_each, sync=making.sync, times=times)
+    for stage, count in report.failures.items():
+        say(f"{stage} failed on {count} frames, which were {'not written' if stage == 'sink' else 'hidden'}")
     if as_json:
         emit_json(report.to_json())
     else:
