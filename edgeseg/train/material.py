@@ -75,9 +75,7 @@ class Strange:
         if not self.files:
             return []
         ids = ", ".join(map(str, sorted(self.ids)))
-        return [
-            f"{len(self.files)} label files have ids outside the classes ({ids}), left out; the first is {self.files[0]}"
-        ]
+        return [f"{len(self.files)} label files have ids outside the classes ({ids}), left out; the first is {self.files[0]}"]
 
 
 def read_material(folders: Folders, longest: int) -> Material:
