@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -27,6 +27,10 @@ from edgeseg.errors import ModelError, UsageError
 @click.option("--warmup", type=click.IntRange(0), default=10, show_default=True, help="Untimed runs of each file before.")
 @click.option("--operators", is_flag=True, help="Also where the time goes, by operator and by layer of the network.")
 @click.option("--roofline", is_flag=True, help="Also what this machine can do at best, and how near each file comes to it.")
+@click.option(
+    "--data", type=path_type, metavar="DIR", help="Also accuracy on a data folder, and its worst pictures on the page."
+)
+@click.option("--pictures", type=click.IntRange(1), default=64, show_default=True, help="Of --data, the first so many.")
 @click.option("--markdown", type=path_type, metavar="FILE", help="Write the table to FILE too.")
 @click.option("--csv", "csv_path", type=path_type, metavar="FILE", help="Write the table to FILE too, for spreadsheets.")
 @click.option("--html", "page", type=path_type, metavar="PAGE", help="Write a page that needs nothing else to PAGE.")
@@ -52,6 +56,8 @@ def bench(
     warmup: int,
     operators: bool,
     roofline: bool,
+    data: Path | None,
+    pictures: int,
     markdown: Path | None,
     csv_path: Path | None,
     page: Path | None,
@@ -69,6 +75,7 @@ def bench(
 
     With --host, -o DIR also holds each host's report as HOST.json. A host that does not answer costs one line.
     """
+    from edgeseg.commands.judged import judge
     from edgeseg.report.bench import Options, find_files, run_bench
     from edgeseg.report.page import to_csv, to_html, to_json, to_markdown, write_text
     from edgeseg.report.remote import Remote, bench_on
@@ -77,11 +84,14 @@ def bench(
     has_jinja = importlib.util.find_spec("jinja2") is not None
     if page is not None and not has_jinja:
         raise UsageError("--html needs jinja2, which is not installed; run: pip install 'edgeseg[report]', or leave it out")
+    if data is not None and hosts:
+        raise UsageError("--data is for the files here; leave out --host")
     options = Options(backend, threads, min_seconds, warmup, operators, roofline)
     others = [read_report(path) for path in join]
     paths = find_files(files, backend)
     failures: list[tuple[str, str]] = []
     texts: dict[str, str] = {}
+    sheets: list[Any] = []
     if hosts:
         arguments = ["--backend", backend, "--threads", ",".join(map(str, threads)), "--min-seconds", str(min_seconds)]
         arguments += ["--warmup", str(warmup), *["--operators"] * operators, *["--roofline"] * roofline]
@@ -94,12 +104,13 @@ def bench(
     else:
         with click.progressbar(length=1000, file=sys.stderr, item_show_func=lambda what: what) as bar:
             reports = [run_bench(paths, options, lambda what, share: bar.update(int(1000 * share) - bar.pos, what))]
+        sheets = judge(reports[0], data, pictures) if data is not None else []
         texts["bench.json"] = to_json(reports[0])
     texts["bench.md"] = "\n".join([*map(to_markdown, reports), *(f"- failed: `{host}`: {why}\n" for host, why in failures)])
     texts["bench.csv"] = to_csv([*reports, *others])
     click.echo(texts["bench.json" if as_json else "bench.md"], nl=False)  # first, so that a full disk loses nothing
     if has_jinja and (page or out):
-        texts["bench.html"] = to_html([*reports, *others], failures=failures)
+        texts["bench.html"] = to_html([*reports, *others], sheets, failures=failures)
     elif out:
         click.echo("bench.html is left out: it needs jinja2 (pip install 'edgeseg[report]')", err=True)
     wanted = [(markdown, "bench.md"), (csv_path, "bench.csv"), (page, "bench.html"), *((out / n, n) for n in texts if out)]

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 66, 14, 12, 50
+LEFT, RIGHT, TOP, BOTTOM = 66, 30, 12, 50
 STRIP = 24  # height of a distribution
 
 

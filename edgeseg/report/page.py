@@ -11,7 +11,7 @@ from typing import Any
 from edgeseg.errors import MissingExtraError
 from edgeseg.report import charts
 from edgeseg.report.boards import BOARDS
-from edgeseg.report.columns import COSTS, FILE, TIMES, Column, Row, failed, good, label, used
+from edgeseg.report.columns import COSTS, FILE, TIMES, Column, Row, accuracy_of, failed, good, label, used
 from edgeseg.report.device import name_device
 from edgeseg.report.schema import Report, to_json
 from edgeseg.report.text import NOTES, comparisons, software, to_csv, to_markdown
@@ -190,15 +190,15 @@ def _pareto(reports: Sequence[Report]) -> list[dict[str, Any]]:
     rows = [(row, report) for report in reports for row in good(report["results"])]
     several = len(reports) > 1
     plots = []
-    for key in dict.fromkeys(key for row, _ in rows for key in row["accuracy"]):
-        own = [(row, report) for row, report in rows if key in row["accuracy"]]
-        if len({row["accuracy"][key] for row, _ in own}) < 2:
+    for key in dict.fromkeys(key for row, _ in rows for key in accuracy_of(row)):
+        own = [(row, report) for row, report in rows if key in accuracy_of(row)]
+        if len({accuracy_of(row)[key] for row, _ in own}) < 2:
             continue
         names = [label(r, [x for x, _ in rows]) + (f", {name_device(rep['device'])}" if several else "") for r, rep in own]
-        latency = [(row["latency_ms"]["median"], row["accuracy"][key]) for row, _ in own]
+        latency = [(row["latency_ms"]["median"], accuracy_of(row)[key]) for row, _ in own]
         plots.append({"names": names, "svg": charts.scatter(latency, "median ms", key), "key": key, "cost": "latency"})
         if all(row["macs"] for row, _ in own):
-            macs = [(row["macs"] / 1e6, row["accuracy"][key]) for row, _ in own]
+            macs = [(row["macs"] / 1e6, accuracy_of(row)[key]) for row, _ in own]
             plots.append({"names": names, "svg": charts.scatter(macs, "MMAC", key), "key": key, "cost": "MACs"})
     return plots
 
