@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -30,7 +31,7 @@ from edgeseg.compress.fake_quantised import FakeQuantised, Place
 from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import ModelCard, save_checkpoint
 from edgeseg.models.distil import distillation
-from edgeseg.whole import make_folder, write_whole, written_whole
+from edgeseg.whole import make_folder, write_whole
 
 Batches = Callable[[int], Iterable[tuple[Tensor, Any]]]  # epoch -> (image (n, 3, h, w) RGB in 0..1, truth)
 Loss = Callable[[Tensor, Any], Tensor]  # logits (n, c, h', w') as the network gives them, truth -> scalar
@@ -207,8 +208,9 @@ def _save(
         "places": {name: [*dataclasses.astuple(place)] for name, place in student.places.items()},
         "values": [p.detach() for p in student.parameters()], "average": average.values, "optimizer": optimizer.state_dict(),
     }  # fmt: skip
-    with written_whole(path) as part:
-        torch.save(state, part)
+    held = io.BytesIO()  # torch would say of a full disk that its writer failed, and not why
+    torch.save(state, held)
+    write_whole(path, held.getvalue())
 
 
 def _restore(path: Path, student: FakeQuantised, average: Average, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
