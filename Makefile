@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,onnx,report,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,onnx,report,search,dev]'
 	touch $@
 
 demo: $(VENV)/.installed

@@ -59,7 +59,7 @@ THIRD = {
         *("flatbuffers", "ml_dtypes", "cv2", "google"),  # google.protobuf is what onnx is made of
     },
     "report": {"torch", "numpy", "cv2", "onnxruntime", "onnx", "google", "jinja2", "ai_edge_litert", "flatbuffers"},
-    "recipes": {*TORCH, "cv2", "tomli"},
+    "recipes": {*TORCH, "cv2", "tomli", "optuna", "matplotlib"},
     "cli": {"click", "torch", "numpy", "cv2"},
     "commands": {"click", "torch", "numpy", "cv2"},
 }
@@ -70,6 +70,7 @@ LATE = {
     "runtime": {"av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam", "picamera2", "tomli"},
     "report": {"torch", "onnxruntime", "onnx", "google", "jinja2", "ai_edge_litert", "flatbuffers"},
     "calib": {"matplotlib"},
+    "recipes": {"optuna", "matplotlib"},
     "train.metrics": {"torch"},
     "train.boundaries": {"torch"},
     "train.precision": {"torch"},

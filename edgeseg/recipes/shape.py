@@ -43,8 +43,8 @@ class Aim:
     def macs(self, network: nn.Module) -> float:
         """That `network` is to have after this step."""
         now = self.costs(network)
-        share: float = max(1.0, excess(self.limits, now)) ** (-1 / max(1, self.left))
-        return now.macs * share
+        needed = max(1.0, excess(self.limits, now)) ** (1 / max(1, self.left))
+        return float(now.macs / needed)
 
 
 @dataclass(frozen=True)
