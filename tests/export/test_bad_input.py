@@ -41,7 +41,7 @@ def test_a_full_disk(format, tmp_path):
     command = [sys.executable, "-c", ON_A_FULL_DISK, str(tmp_path), format, "100000"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"small-64x64-float32.{format} cannot be written: File too large; choose another place" in done.stdout
+    assert f"small-64x64-float32.{format} cannot be written: File too large; make room, or choose another place" in done.stdout
     assert len(done.stdout.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 100000  # only the subprocess was limited
