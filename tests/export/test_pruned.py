@@ -15,7 +15,6 @@ from edgeseg.report.cost import count
 from edgeseg.runtime import open_session
 from tests.export import test_files
 
-
 # Trained for seconds on eight channels a layer, it is in doubt about many pixels; trained networks agree in 99.7 % and more.
 UNSURE = Accuracy(min_agreement=0.9)
 
