@@ -27,6 +27,7 @@ from edgeseg.runtime.sinks import Null, Sink, open_sink
 from edgeseg.runtime.smoothing import Smoother
 from edgeseg.runtime.stages import StageTimes
 from edgeseg.runtime.stream import Stream
+from edgeseg.runtime.transparent import open_transparent
 from edgeseg.runtime.video import VideoFile
 from edgeseg.runtime.video_sink import VideoSink
 from edgeseg.runtime.work import Segmenter, Stage, Work
@@ -67,6 +68,7 @@ __all__ = [
     "open_session",
     "open_sink",
     "open_source",
+    "open_transparent",
     "read_picture",
     "refine",
     "run",

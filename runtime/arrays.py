@@ -14,10 +14,11 @@ Tensor: TypeAlias = npt.NDArray[Any]  # as the model file takes or gives it, fir
 
 
 class Shot(NamedTuple):
-    """A frame, when it was taken, and where it comes from."""
+    """A frame, when it was taken, where it comes from, and what of it is the person."""
 
     frame: Frame
     time_s: float  # since the first frame of its source
     name: str = ""  # stem of the picture file; empty for cameras and videos
     notice: str = ""  # to be written over the finished frame, as "camera gone, waiting"; the frame itself shows nothing then
     small: Frame | None = None  # the same picture from the camera's own scaler, where it has one: what a network takes
+    alpha: Alpha | None = None  # of a finished frame; None on the way in, and of frames that are hidden

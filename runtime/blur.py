@@ -70,6 +70,7 @@ class Blur:
         threads: int = 1,
     ) -> None:
         self.light_wrap = check_light_wrap(light_wrap)
+        self.kind = kind
         self.background = open_background(background, strength, kind) if isinstance(background, str | Path) else background
         self.session = open_session(model, backend=backend, threads=threads) if isinstance(model, str | Path) else model
         self.inference = Inference(self.session, keyframes, smooth, largest)

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeseg.runtime.arrays import Frame
+from edgeseg.runtime.buffers import Buffers
 
 GAMMA = 2.2
 CLIPPED, BOOST = 0.85, 4.0  # a byte above this share of white stands for up to 1 + BOOST times its light
@@ -25,25 +25,27 @@ _BYTES = np.rint(np.interp((np.arange(STEPS) / (STEPS - 1)) ** 2 * _LIGHT[-1], _
 _LIGHT_OF_BYTE = (_LIGHT / _LIGHT[-1]).astype(np.float32)
 
 
-def light_of(frame: Frame) -> Any:
-    """(h, w, 3) float32, the light of each byte as a share of the brightest."""
-    return cv2.LUT(frame, _LIGHT_OF_BYTE)
+def light_of(bytes_: Any) -> Any:
+    """float32 of the same shape: the light of each byte, as a share of the brightest."""
+    return cv2.LUT(bytes_, _LIGHT_OF_BYTE)
 
 
-def bytes_of(light: Any) -> Frame:
+def bytes_of(light: Any) -> Any:
     """The inverse of `light_of`."""
     index = np.sqrt(np.clip(light, 0, 1)) * np.float32(STEPS - 1) + np.float32(0.5)
-    return _BYTES[index.astype(np.uint16)]  # type: ignore[no-any-return]
+    return _BYTES[index.astype(np.uint16)]
 
 
-def blur_disc(planes: Any, radius: float) -> Any:
+def blur_disc(planes: Any, radius: float, buffers: Buffers | None = None) -> Any:
     """`planes` (h, w, c) float32 averaged over discs of `radius` pixels: as differences of boxes, whose size costs nothing."""
-    total = np.zeros_like(planes)
+    buffers = buffers or Buffers()
+    total, box = buffers.take("total", planes.shape, np.float32), buffers.take("box", planes.shape, np.float32)
+    total[:] = 0
     count = 0
     for half_height, half_width, sign in _rectangles(radius):
         size = (2 * half_width + 1, 2 * half_height + 1)
         count += sign * size[0] * size[1]
-        box = cv2.boxFilter(planes, -1, size, normalize=False, borderType=cv2.BORDER_REFLECT)
+        cv2.boxFilter(planes, -1, size, dst=box, normalize=False, borderType=cv2.BORDER_REFLECT)
         cv2.scaleAdd(box, sign, total, dst=total)
     total *= np.float32(1 / count)
     return total

@@ -60,7 +60,7 @@ class Inference:
         segmenter = self._segmenter
         if isinstance(segmenter, Session):  # which may have another file for frames of this shape
             segmenter = segmenter.for_frame(work.frame)
-        matte = segmenter.matte(work.pyramid.at_least(segmenter.spec.size))
+        matte = segmenter.matte(work.at_least(segmenter.spec.size))
         self.inferred += 1
         if self._largest is not None:
             matte = self._largest(matte)

@@ -25,11 +25,12 @@ from edgeseg.runtime.flow import Tracker, carry
 Policy = Literal["auto", "every"] | int
 
 LONGEST = 6  # frames that one inference serves at the most
-GOOD, BAD = 0.012, 0.02  # 1 - IoU of the carried and the new matte, below which the interval grows and above which it shrinks
+GOOD, BAD = 0.018, 0.028  # 1 - IoU of the carried and the new matte, below which the interval grows and above which it shrinks
 FLOOR = 6  # a luma difference of fewer bytes is never motion
 SIGMAS = 4  # of the noise, that a difference must exceed to be motion
+NOISIEST = 5.0  # bytes of luma: no camera is worse, once a picture is as small as this; whatever is more is motion
 STILL = 0.002  # share of the frame that may differ before flow is worth its time
-NEW = 0.015  # share of the frame that flow has not explained since the last keyframe, from which on the network must look
+NEW = 0.018  # share of the frame that flow has not explained since the last keyframe, from which on the network must look
 
 
 class Keyframes:
@@ -76,7 +77,9 @@ class Keyframes:
             self.due = self.age >= self._interval
             self._carry(luma)
         self._before = luma
-        return self._matte if self._new <= NEW and self.age <= LONGEST else None
+        if self.due and (self._new > NEW or self.age > LONGEST):
+            return None  # the network must look; should it fail, this one is not to be trusted
+        return self._matte
 
     def accept(self, matte: Matte) -> None:
         """The network's matte for the frame that `carried` has just seen; how far off the carried one was sets the interval."""
@@ -125,7 +128,8 @@ class _Noise:
 
     def __call__(self, change: Any) -> float:
         counts = cv2.calcHist([change], [0], None, [256], [0, 256]).ravel().cumsum()
-        sigma = 1.4826 * float(np.searchsorted(counts, change.size / 2))  # of the median, of a normal distribution
+        median = float(np.searchsorted(counts, change.size / 2))
+        sigma = min(NOISIEST, 1.4826 * median)  # as it is with a normal distribution
         if self._sigma is None:
             self._sigma = sigma
         else:

@@ -47,15 +47,16 @@ class Line:
         if sync not in get_args(Sync):
             raise UsageError(f"there is no sync {sync!r}; there are: {', '.join(get_args(Sync))}")
         self.dropped = 0  # here; the source counts its own
-        self._source, self._blur, self._times, self._sync = source, blur, times, sync
+        self.sync = "exact" if source.still else sync  # a picture has no use for the mask of another
+        self._source, self._blur, self._times = source, blur, times
         self._live = is_live(source)
         self._frames: BoundedQueue[tuple[Shot, float]] = BoundedQueue()
         self._inferred: BoundedQueue[Work] = BoundedQueue()
         self._finished: BoundedQueue[Work] = BoundedQueue()
         self._free = _works(LIVE_WORKS if self._live else FILE_WORKS)
-        if sync == "exact" and (cores or count_cores()) > 1:
+        if self.sync == "exact" and (cores or count_cores()) > 1:
             self._bodies: list[Callable[[], None]] = [self._capture, self._infer_each, self._finish_each]
-        elif sync == "exact":
+        elif self.sync == "exact":
             self._bodies = [self._capture, self._do_each]
         else:
             self._to_infer: BoundedQueue[Work] = BoundedQueue()
@@ -72,7 +73,7 @@ class Line:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for queue in (self._frames, self._inferred, self._finished, self._free):
             queue.close()
-        if self._sync == "low-latency":
+        if self.sync == "low-latency":
             self._to_infer.close()
             self._idle.close()
         end_s = time.monotonic() + JOIN_S
@@ -110,8 +111,10 @@ class Line:
             yield work.load(shot)
 
     def _infer(self, work: Work) -> None:
-        if self._source.still:
+        if self._source.still or work.notice:
             self._blur.reset()
+        if work.notice:
+            return  # there is nobody in an empty frame
         with self._times.of("infer"):
             self._blur.infer(work)
 
@@ -148,17 +151,23 @@ class Line:
                 self._idle.put(work)
 
     def _finish_newest(self) -> None:
-        with _ending(self._finished), _ending(self._to_infer):
-            for work in self._loaded():
-                idle = self._idle.take(wait=False)  # raises what inference has given up for
-                if idle is not None:
-                    # A copy of what inference needs to see of it: the work itself is soon filled with another frame.
-                    seen = work.pyramid.at_least(self._blur.session.spec.size).copy()
-                    idle.came_s = work.came_s
-                    self._to_infer.put(idle.load(Shot(seen, work.time_s, work.name)))
-                matte, came_s = self._newest
-                work.matte = matte if work.came_s - came_s <= STALE_S else None
-                self._finish(work)
+        with _ending(self._finished):
+            try:
+                for work in self._loaded():
+                    self._show_to_network(work)
+                    matte, came_s = self._newest
+                    work.matte = matte if work.came_s - came_s <= STALE_S and not work.notice else None
+                    self._finish(work)
+            finally:
+                self._to_infer.end()
+
+    def _show_to_network(self, work: Work) -> None:
+        idle = self._idle.take(wait=False)  # raises what inference has given up for
+        if idle is not None:
+            # A copy of what inference needs to see of it: the work itself is soon filled with another frame.
+            seen = work.at_least(self._blur.session.spec.size).copy()
+            idle.came_s = work.came_s
+            self._to_infer.put(idle.load(Shot(seen, work.time_s, work.name, work.notice)))
 
 
 class _ending:

@@ -44,10 +44,10 @@ def masked_blur(
     weight: Alpha = cv2.LUT(grown, _ROOM_WEIGHT)  # type: ignore[assignment]
     if not weight.any():  # no room is seen at all: there is nothing to keep apart
         weight[:] = 255
-    planes = _lit(frame, weight) if kind == "bokeh" else _weighted(frame, weight, buffers)
+    planes = _lit(frame, weight, buffers) if kind == "bokeh" else _weighted(frame, weight, buffers)
     coarse = shrink(planes, (max(1, height // 4), max(1, width // 4)))
     mean = np.array(cv2.mean(planes), np.float32)
-    near = _BLURS[kind](planes, sigma)
+    near = _BLURS[kind](planes, sigma, buffers)
     wide = blur_gaussian(coarse.copy(), sigma) + THIN * FULL / mean[3] * mean
     wide *= FULL / wide[..., 3:]
     far = buffers.take(f"far {near.dtype}", near.shape, near.dtype)
@@ -56,8 +56,9 @@ def masked_blur(
     cv2.addWeighted(near, 1 - THIN, far, THIN, 0, dst=both, dtype=cv2.CV_32F)
     *colours, total = cv2.split(both)
     if kind == "bokeh":
-        return bytes_of(cv2.merge([cv2.divide(colour, total) for colour in colours]))
-    shares = [cv2.divide(colour, total, scale=255, dtype=cv2.CV_8U) for colour in colours]
+        shares = [bytes_of(cv2.divide(colour, total)) for colour in colours]
+    else:
+        shares = [cv2.divide(colour, total, scale=255, dtype=cv2.CV_8U) for colour in colours]
     return cv2.merge(shares, dst=buffers.take("blurred", frame.shape))  # type: ignore[return-value]
 
 
@@ -73,13 +74,16 @@ def _weighted(frame: Frame, weight: Alpha, buffers: Buffers) -> Any:
     return np.multiply(colours, weights, dtype=np.uint16, out=buffers.take("planes", size, np.uint16))
 
 
-def _lit(frame: Frame, weight: Alpha) -> Any:
+def _lit(frame: Frame, weight: Alpha, buffers: Buffers) -> Any:
     """(h, w, 4) float32: the light times the weight, and the weight, on the scale of `_weighted`."""
-    full = weight.astype(np.float32) * np.float32(255)
-    return cv2.merge([plane * full for plane in cv2.split(light_of(frame))] + [full])
+    planes = buffers.take("lit", (*weight.shape, 4), np.float32)
+    np.multiply(weight, np.float32(255), out=planes[..., 3])
+    for index, colour in enumerate(cv2.split(frame)):
+        np.multiply(light_of(colour), planes[..., 3], out=planes[..., index])
+    return planes
 
 
-def blur_gaussian(planes: Any, sigma: float) -> Any:
+def blur_gaussian(planes: Any, sigma: float, _: Buffers | None = None) -> Any:
     """Three box filters in place of a Gaussian above a pixel or two: nearly the same, at a cost that sigma does not change.
 
     In place: `planes` are used up.
@@ -99,15 +103,15 @@ def _widths(sigma: float, boxes: int = 3) -> list[int]:
     return [narrow if index < of_narrow else narrow + 2 for index in range(boxes)]
 
 
-def blur_box(planes: Any, sigma: float) -> Any:
-    """One box of the same variance: the cheapest blur, with the corners of a box."""
+def blur_box(planes: Any, sigma: float, _: Buffers | None = None) -> Any:
+    """One box of the same variance: the cheapest blur, with the corners of a box. In place."""
     width = 2 * max(1, round((np.sqrt(12 * sigma**2 + 1) - 1) / 2)) + 1
     return cv2.blur(planes, (width, width), dst=planes)
 
 
-def blur_bokeh(planes: Any, sigma: float) -> Any:
+def blur_bokeh(planes: Any, sigma: float, buffers: Buffers | None = None) -> Any:
     """Discs, whose standard deviation along an axis is half their radius."""
-    return blur_disc(planes, 2 * sigma)
+    return blur_disc(planes, 2 * sigma, buffers)
 
 
 _BLURS = {"gaussian": blur_gaussian, "box": blur_box, "bokeh": blur_bokeh}

@@ -12,6 +12,7 @@ from edgeseg.runtime.capture import Source, is_picture, list_pictures
 from edgeseg.runtime.config import ConfigFile
 from edgeseg.runtime.controls import Controls, Settings
 from edgeseg.runtime.live import LiveSource
+from edgeseg.runtime.masked_blur import Kind
 from edgeseg.runtime.outputs import Outputs
 from edgeseg.runtime.sinks import open_sink
 from edgeseg.runtime.stream import Stream
@@ -23,6 +24,7 @@ class Changeable(Protocol):
     """A `Blur`, as far as it is changed while it runs: the assignment takes effect with the next frame."""
 
     background: Background
+    kind: Kind
 
 
 class Panel:
@@ -92,7 +94,7 @@ class Panel:
         return told
 
     def _set_background(self, settings: Settings) -> None:
-        new = open_background(settings.background, settings.strength)
+        new = open_background(settings.background, settings.strength, self._blur.kind)
         old, self._blur.background = self._blur.background, new
         self._retired.append(old)  # another thread may be drawing it at this moment
         while len(self._retired) > 1:

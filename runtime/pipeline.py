@@ -65,6 +65,11 @@ def run(
     done, start_s = 0, time.perf_counter()
     line = Line(source, blur, times, sync)
     frames_before, inferred_before = blur.inference.frames, blur.inference.inferred
+
+    def share() -> float | None:
+        seen = blur.inference.frames - frames_before
+        return round((blur.inference.inferred - inferred_before) / seen, 3) if seen else None
+
     try:
         with line:
             for work in line:
@@ -80,13 +85,13 @@ def run(
                     wanted = True
                 line.give_back(work)
                 done += 1
+                times.dropped, times.inferred = source.dropped + line.dropped, share()
                 if progress is not None:
                     progress(done, source.frames)
                 if not wanted:
                     break
     except KeyboardInterrupt:
         pass
-    looked_at = blur.inference.frames - frames_before
     return RunReport(
         frames=done,
         dropped=source.dropped + line.dropped,
@@ -95,7 +100,7 @@ def run(
         stages_ms=times.summary(),
         model=blur.session.spec.model,
         lag_ms=times.lag_ms(),
-        inferred=round((blur.inference.inferred - inferred_before) / looked_at, 3) if looked_at else None,
+        inferred=share(),
         failures={stage: count for stage, count in blur.patience.failures.items() if count},
-        sync=sync,
+        sync=line.sync,
     )

@@ -24,6 +24,8 @@ class StageTimes:
     def __init__(self) -> None:
         self._times_ms: dict[str, deque[float]] = {stage: deque(maxlen=KEPT) for stage in (*STAGES, "lag")}
         self._done_s: deque[float] = deque(maxlen=RECENT)
+        self.dropped = 0  # frames, so far
+        self.inferred: float | None = None  # share of the frames that the network has looked at, so far
 
     def of(self, stage: str) -> _Timed:
         return _Timed(self._times_ms[stage])
@@ -51,7 +53,8 @@ class StageTimes:
             times = _quantiles(list(self._times_ms[stage])[-RECENT:])
             if times["median"] is not None:
                 stages.append(f"{stage} {times['median']:.1f}/{times['p95']:.1f}")
-        return f"{fps:.1f} fps  {'  '.join(stages)} ms"
+        looked = "" if self.inferred is None else f"  network {self.inferred:.0%}"
+        return f"{fps:.1f} fps  dropped {self.dropped}{looked}  {'  '.join(stages)} ms"
 
 
 def _quantiles(times_ms: list[float]) -> Quantiles:

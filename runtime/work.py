@@ -22,6 +22,7 @@ class Work:
     frame    (h, w, 3) uint8 BGR, contiguous: the room as it is. Never changed and never shown.
     time_s   when it was taken, since the first frame of its source
     name     of the picture file
+    notice   to be written over the result, where there is no camera; the frame is empty then
     matte    (h', w') float32 in 0..1, coarse, from the network or carried; None where there is none
     alpha    (h, w) uint8, finished, 255 is the person; None where there is none
     chunks   those of `alpha` that are mixed, and
@@ -39,7 +40,8 @@ class Work:
         """Begin with a new frame; the result goes to `out`, of its shape and contiguous, or to an array of our own."""
         check(shot.frame)
         self.frame = np.ascontiguousarray(shot.frame)
-        self.time_s, self.name = shot.time_s, shot.name
+        self.time_s, self.name, self.notice = shot.time_s, shot.name, shot.notice
+        self._small = shot.small
         self.matte: Matte | None = None
         self.alpha: Alpha | None = None
         self.chunks: Chunks | None = None
@@ -50,7 +52,14 @@ class Work:
 
     def shot(self) -> Shot:
         """The result."""
-        return Shot(self.out, self.time_s, self.name)
+        return Shot(self.out, self.time_s, self.name, self.notice, alpha=self.alpha)
+
+    def at_least(self, size: tuple[int, int]) -> Frame:
+        """The frame shrunk, but no smaller than `size` (height, width) if it is not itself: for a network."""
+        small = self._small
+        if small is not None and small.shape[0] >= size[0] and small.shape[1] >= size[1]:
+            return small  # the camera has shrunk it for us
+        return self.pyramid.at_least(size)
 
     @property
     def size(self) -> tuple[int, int]:

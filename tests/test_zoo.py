@@ -12,10 +12,18 @@ from edgeseg import assets
 from edgeseg.errors import ModelError
 from edgeseg.models.checkpoint import load_checkpoint
 from edgeseg.report.cost import count
-from edgeseg.runtime import open_session
+from edgeseg.runtime import Blur, open_session
+from edgeseg.runtime.backends import BackendName
 
 NAMES = sorted(assets.trained())
-FILES = [(name, *kind) for name in NAMES for kind in assets.trained()[name].files]
+# (name, input size, format, precision) of every file that runs
+FILES = [
+    (name, size, *kind)
+    for name in NAMES
+    for size, files in ({assets.trained()[name].size: assets.trained()[name].files} | assets.trained()[name].framings).items()
+    for kind in files
+]
+MOST_MACS = {"person": 100e6, "person-small": 40e6}
 
 
 def portrait() -> np.ndarray:
@@ -27,8 +35,12 @@ def portrait() -> np.ndarray:
 
 
 def test_the_models_that_are_promised_ship() -> None:
-    assert {"person", "enet-person"} <= set(NAMES)
+    assert {"person", "person-small", "enet-person", "enet-camvid"} == set(NAMES)
     assert assets.DEFAULT in NAMES
+    for name, most in MOST_MACS.items():
+        assert assets.trained()[name].macs <= most
+        shapes = [size[0] > size[1] for size in (assets.trained()[name].size, *assets.trained()[name].framings)]
+        assert sorted(shapes) == [False, True]  # one for landscape, one for upright frames
     for name in NAMES:
         assert {("tflite", "int8"), ("onnx", "int8")} <= set(assets.trained()[name].files)
 
@@ -37,7 +49,7 @@ def test_the_models_that_are_promised_ship() -> None:
 def test_files_are_those_of_the_index(name: str) -> None:
     asset = assets.trained()[name]
     assert assets.verify(asset) == []
-    assert set(asset.sha256) == {asset.checkpoint.name, *(path.name for path in asset.files.values())}
+    assert set(asset.sha256) == {asset.checkpoint.name, *(path.name for path in asset.paths)}
     assert asset.checkpoint.stat().st_size < 4e6
     card = (assets.FOLDER / f"{name}.md").read_text()
     headings = ("## Accuracy", "## What it is bad at", "## Training", "## Licence")
@@ -52,18 +64,36 @@ def test_the_index_says_what_the_checkpoint_is(name: str) -> None:
     assert (asset.params, asset.macs) == (cost.params, cost.macs)
 
 
-@pytest.mark.parametrize(("name", "format", "precision"), FILES)
-def test_a_file_says_where_it_comes_from_and_finds_the_person(name: str, format: str, precision: str) -> None:
+@pytest.mark.parametrize(("name", "size", "format", "precision"), FILES)
+def test_a_file_says_where_it_comes_from_and_works(name: str, size: tuple[int, int], format: str, precision: str) -> None:
     asset = assets.trained()[name]
-    session = open_session(asset.files[format, precision])
+    files = asset.files if size == asset.size else asset.framings[size]
+    session = open_session(files[format, precision])
     spec = session.spec
-    assert (spec.model, spec.size, spec.precision, spec.macs) == (name, asset.size, precision, asset.macs)
+    assert (spec.model, spec.size, spec.precision) == (name, size, precision)
+    assert spec.macs == count(load_checkpoint(asset.checkpoint).network, size).macs
     assert spec.weights_sha256 == load_checkpoint(asset.checkpoint).weights_sha256
     assert spec.licence
+    if spec.person_class is None:
+        assert session.class_ids(portrait()).max() < len(spec.classes)
+        return
     matte = session.matte(portrait())
     h, w = matte.shape
     assert (matte[h // 2 :, w // 3 : 2 * w // 3] > 0.5).mean() > 0.95  # uniform and face
     assert (matte[: h // 8, : w // 8] > 0.5).mean() < 0.2  # the flag, upper left
+
+
+@pytest.mark.parametrize("backend", ["litert", "ort"])
+def test_the_default_model_takes_the_framing_of_the_frame(backend: BackendName) -> None:
+    session = open_session(backend=backend)
+    upright = portrait()
+    wide = np.zeros((90, 160, 3), np.uint8)
+    height, width = session.for_frame(upright).spec.size
+    assert height > width
+    height, width = session.for_frame(wide).spec.size
+    assert height < width
+    with Blur(session, keyframes="every", background="#00ff00") as blur:
+        assert (blur(upright)[0, 0] == (0, 255, 0)).all()
 
 
 def test_verify_names_files_that_have_changed_or_are_gone() -> None:

@@ -9,11 +9,12 @@ pooled to the stream that is unpooled.
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import torch
 import torch_pruning
@@ -23,11 +24,10 @@ from torch_pruning.dependency import index_mapping, shape_infer
 from edgeseg.errors import ModelError
 from edgeseg.models.enet import Downsample, Initial, Upsample
 from edgeseg.models.layers import SegmentationNetwork
-from edgeseg.models.rewrites import Factored
 from edgeseg.models.shapes import LAYERS
 
 Side = Literal["out", "in"]
-Place = tuple[str, Side]  # path of a layer; what has as many outputs as inputs (batch norm, PReLU, depthwise) has "out" only
+Place = tuple[str, Side]  # path of a layer; what computes each channel by itself (batch norm, depthwise) has "out" only
 Atom = tuple[str, Side, int]
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)  # what multiplies
 
@@ -65,17 +65,9 @@ class ChannelSet:
         return torch.stack(found).mean(0) if found else None
 
 
-def depthwise(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels == layer.out_channels > 1
-
-
-def ends(network: nn.Module, path: str) -> tuple[Place, Place]:
-    """Where the inputs and the outputs of the convolution at `path` are, whatever form stands for it."""
-    layer = network.get_submodule(path)
-    if not isinstance(layer, Factored):
-        return (path, "in"), (path, "out")
-    first = f"{path}.{layer.first}"
-    return (first, "out" if depthwise(network.get_submodule(first)) else "in"), (f"{path}.{layer.second}", "out")
+def depthwise(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether each output of a convolution reads one input only; an input may have several outputs, side by side."""
+    return isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
 
 
 def channel_sets(network: SegmentationNetwork) -> list[ChannelSet]:
@@ -94,25 +86,42 @@ def channel_sets(network: SegmentationNetwork) -> list[ChannelSet]:
     paths = {module: name for name, module in shadow.named_modules()}
     for root, items in _groups(graph):
         for layer, side, indices, roots in items:
+            follows = layer in paths and isinstance(layer, LAYERS) and max(indices) < _width(layer, side)
+            unknown = layer in paths or isinstance(layer, torch_pruning.ops._OutputOp | nn.Parameter)
             for index, root_index in zip(indices, roots, strict=True):
                 origin: Atom = (paths[root], "out", root_index)
-                if layer in paths and isinstance(layer, LAYERS):
+                if follows:
                     find.join(origin, (paths[layer], side, index))
-                elif layer in paths or isinstance(layer, torch_pruning.ops._OutputOp | nn.Parameter):
+                elif unknown:
                     fixed.add(origin)
     for down, up in masks:
-        reads, _ = ends(shadow, f"{down}.project.0")
-        _, writes = ends(shadow, f"{up}.identity.0")
-        for i in range(graph.get_out_channels(shadow.get_submodule(writes[0]))):
-            find.join((*reads, i), (*writes, i))
+        reader = next(layer for layer in down.project.modules() if isinstance(layer, nn.Conv2d))
+        for i in range(reader.in_channels):
+            find.join((paths[reader], "in", i), (paths[up.identity[1]], "out", i))
     for layer in shadow.modules():
         path = paths[layer]
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups > 1 and not depthwise(layer):
+        if depthwise(layer):
+            for i in range(layer.out_channels):
+                find.join((path, "in", i * layer.in_channels // layer.out_channels), (path, "out", i))
+        elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups > 1:
             fixed.update((path, "out", i) for i in range(layer.out_channels))
             fixed.update((path, "in", i) for i in range(layer.in_channels))
         if layer in graph.module2node and isinstance(layer, CONVOLUTIONS) and not graph.module2node[layer].outputs:
             fixed.update((path, "out", i) for i in range(graph.get_out_channels(layer)))
-    return _sets(find, {find.root(atom) for atom in fixed}, order)
+    alone = {paths[layer] for layer in shadow.modules() if depthwise(layer)}
+    return _sets(find, {find.root(atom) for atom in fixed}, order, alone)
+
+
+def _width(layer: nn.Module, side: Side) -> float:
+    """How many channels a layer writes or reads."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        return layer.out_channels if side == "out" else layer.in_channels
+    if isinstance(layer, nn.Linear):
+        return layer.out_features if side == "out" else layer.in_features
+    if isinstance(layer, nn.PReLU):
+        return layer.num_parameters if layer.num_parameters > 1 else math.inf  # one slope serves any number
+    assert isinstance(layer, nn.BatchNorm2d)
+    return layer.num_features
 
 
 class _Components:
@@ -138,13 +147,14 @@ class _Components:
         return list(components.values())
 
 
-def _sets(find: _Components, fixed: set[Atom], order: dict[str, int]) -> list[ChannelSet]:
-    """Components with the same places, joined."""
+def _sets(find: _Components, fixed: set[Atom], order: dict[str, int], alone: set[str]) -> list[ChannelSet]:
+    """Components with the same places, joined; of the layers `alone` outputs are places, inputs are not."""
     members: dict[tuple[tuple[str, Side, int], ...], list[tuple[dict[Place, list[int]], bool]]] = defaultdict(list)
     for component in find.all():
         places: dict[Place, list[int]] = defaultdict(list)
         for layer, side, index in sorted(component, key=lambda atom: (order[atom[0]], atom[1] == "in", atom[2])):
-            places[layer, side].append(index)
+            if side == "out" or layer not in alone:
+                places[layer, side].append(index)
         if not any(side == "out" for _, side in places):
             continue  # channels of the image
         signature = tuple((*place, len(indices)) for place, indices in places.items())
@@ -212,17 +222,16 @@ def _graph(network: nn.Module, size: tuple[int, int]) -> Any:
     return graph
 
 
-def _masks(network: nn.Module, size: tuple[int, int]) -> list[tuple[str, str]]:
+def _masks(network: nn.Module, size: tuple[int, int]) -> list[tuple[Downsample, Upsample]]:
     """(downsampling block, upsampling block) for every mask that goes from one to the other."""
-    paths = {module: name for name, module in network.named_modules()}
-    made: list[tuple[Tensor, nn.Module]] = []  # holds the masks, so that none takes the identity of another
-    pairs: list[tuple[str, str]] = []
+    made: list[tuple[Tensor, Downsample]] = []  # holds the masks, so that none takes the identity of another
+    pairs: list[tuple[Downsample, Upsample]] = []
 
-    def note(module: nn.Module, _: Any, output: tuple[Tensor, Tensor]) -> None:
+    def note(module: Downsample, _: Any, output: tuple[Tensor, Tensor]) -> None:
         made.append((output[1], module))
 
-    def match(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        pairs.extend((paths[down], paths[module]) for mask, down in made if mask is inputs[1])
+    def match(module: Upsample, inputs: tuple[Tensor, ...]) -> None:
+        pairs.extend((down, module) for mask, down in made if mask is inputs[1])
 
     hooks = [module.register_forward_hook(note) for module in network.modules() if isinstance(module, Downsample)]
     hooks += [module.register_forward_pre_hook(match) for module in network.modules() if isinstance(module, Upsample)]

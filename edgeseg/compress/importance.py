@@ -70,7 +70,7 @@ def _norm(p: int) -> Callable[[nn.Module, bool], Tensor | None]:
     def norm(layer: nn.Module, reads: bool) -> Tensor | None:
         if not isinstance(layer, CONVOLUTIONS):
             return None
-        norms = torch.linalg.vector_norm(by_channel(layer, layer.weight, reads), p, dim=1)
+        norms: Tensor = torch.linalg.vector_norm(by_channel(layer, layer.weight, reads), p, dim=1)
         return norms / norms.mean().clamp_min(TINY)
 
     return norm

@@ -31,10 +31,10 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from edgeseg.compress.channels import ChannelSet, channel_sets
+from edgeseg.compress.channels import ChannelSet, channel_sets, depthwise
 from edgeseg.compress.importance import Importance, Loss, importances
 from edgeseg.compress.plan import Plan, channels_and_macs, pixels_of
-from edgeseg.errors import UsageError
+from edgeseg.errors import ModelError, UsageError
 from edgeseg.models.checkpoint import ModelCard
 from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.models.shapes import HEAD, table
@@ -118,7 +118,8 @@ def prune(
     batches     for "taylor", see `importances`; read again in every round
     rounds      in how many steps to the target; the importance is taken anew for each
 
-    Unreachable for a target below what every layer keeps, UsageError for a protected layer that does not exist.
+    Unreachable for a target below what every layer keeps, UsageError for a protected layer that does not exist, ModelError for
+    a network whose channels cannot be followed.
     """
     if macs <= 0 or not 0 <= floor <= 1 or round_to < 1 or rounds < 1 or scope not in get_args(Scope):
         raise UsageError(
@@ -152,13 +153,14 @@ def prune(
             raise Unreachable(
                 f"{goal / 1e6:.1f} MMAC cannot be reached: with every layer at its least there are "
                 f"{plan.macs(removed) / 1e6:.1f}; lower floor ({floor}) or round_to ({round_to}), or protect fewer layers",
-                round(plan.macs(removed)),
+                round(float(plan.macs(removed))),
             )
         which = [np.sort(np.argsort(score, kind="stable")[: int(n)]) for score, n in zip(scores, removed, strict=True)]
         _remove(pruned, sets, which)
         for channels, indices in zip(sets, which, strict=True):
             alive[channels.name] = np.delete(alive[channels.name], indices)
         sets = [guard(channels, guarded) for channels in channel_sets(pruned)] if rounds > 1 else sets
+    _check(network, pruned)
     after = channels_and_macs(pruned, pixels)
     rows = tuple(LayerChange(path, before[path][0], after[path][0], before[path][1], after[path][1]) for path in before)
     gone = {name: tuple(sorted({*range(counts[name])} - {*left.tolist()})) for name, left in alive.items()}
@@ -174,9 +176,27 @@ def milestones(has: float, target: float, steps: int) -> list[float]:
 
 
 def pruned_card(card: ModelCard, network: SegmentationNetwork) -> ModelCard:
-    """`card` for a pruned form of its network: with the table of channels, without accuracy and int8 ranges."""
+    """`card` for a pruned form of its network: with the table of channels, without accuracy and int8 ranges.
+
+    Where layers of a pruned network are substituted afterwards, take the card with those rewrites, and this again.
+    """
     original = dataclasses.replace(card, shapes={}).build()
     return dataclasses.replace(card, shapes=table(network, original), accuracy={}, ranges={})
+
+
+def _check(network: SegmentationNetwork, pruned: SegmentationNetwork) -> None:
+    """ModelError where the channels that went were not all of their kind: the network has operators without a rule."""
+    image = torch.zeros(1, 3, 2 * network.size_divisor, 2 * network.size_divisor)
+    training = network.training
+    with torch.no_grad():
+        expected = network.eval()(image).shape
+        network.train(training)
+        try:
+            fits = pruned(image).shape == expected
+        except (RuntimeError, IndexError):
+            fits = False
+    if not fits:
+        raise ModelError(f"{type(network).__name__} has operators that pruning cannot follow; protect the layers around them")
 
 
 def _remove(network: nn.Module, sets: Sequence[ChannelSet], gone: Sequence[Any]) -> None:
@@ -187,9 +207,22 @@ def _remove(network: nn.Module, sets: Sequence[ChannelSet], gone: Sequence[Any])
             indices.setdefault(place, []).extend(at[torch.from_numpy(which)].flatten().tolist())
     layers = dict(network.named_modules())
     for (path, side), at_layer in indices.items():
-        if at_layer:
-            pruner = torch_pruning.pruner.function.PrunerBox[torch_pruning.ops.module2type(layers[path])]
-            (pruner.prune_out_channels if side == "out" else pruner.prune_in_channels)(layers[path], at_layer)
+        layer = layers[path]
+        if at_layer and depthwise(layer):
+            _remove_depthwise(layer, at_layer)
+        elif at_layer:
+            pruner = torch_pruning.pruner.function.PrunerBox[torch_pruning.ops.module2type(layer)]
+            (pruner.prune_out_channels if side == "out" else pruner.prune_in_channels)(layer, at_layer)
+
+
+def _remove_depthwise(layer: nn.Conv2d, outputs: Sequence[int]) -> None:
+    """torch-pruning knows those with one output for an input only."""
+    keep = torch.tensor(sorted({*range(layer.out_channels)} - {*outputs}))
+    several = layer.out_channels // layer.in_channels
+    layer.out_channels = len(keep)
+    layer.in_channels = layer.groups = len(keep) // several
+    layer.weight = nn.Parameter(layer.weight.detach()[keep])
+    layer.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach()[keep])
 
 
 def _least(count: int, floor: float, round_to: int) -> int:

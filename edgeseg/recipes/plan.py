@@ -1,7 +1,8 @@
 """What a recipe will do to a network, found out before anything runs. A budget that cannot be met is refused here.
 
-Pruning is tried for real, but by a norm of the weights where the recipe asks for what needs pictures ("taylor"): so
-channels of each layer are an estimate then, and multiply-adds are within a block of channels of what will come out.
+Steps that change the form of the network are tried for real, but on its weights alone where the recipe asks for what needs
+pictures ("taylor"): so channels of each layer are an estimate then, and multiply-adds are within a block of channels of what
+will come out.
 """
 
 from __future__ import annotations
@@ -15,17 +16,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgeseg.compress.prune import LayerChange, Pruned, Unreachable
+from edgeseg.compress.prune import Unreachable
 from edgeseg.errors import UsageError
 from edgeseg.models.checkpoint import Model
-from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.recipes.budget import Costs, exceeded, told
 from edgeseg.recipes.estimate import Speed, costs
 from edgeseg.recipes.recipe import Recipe
-from edgeseg.recipes.shape import Aim, pruned, smallest
-from edgeseg.recipes.steps import NO_TEACHER, Prune, Qat, Step, Training
+from edgeseg.recipes.shape import FORMS, LEAST, QUICK, Aim, form, smallest
+from edgeseg.recipes.steps import NO_TEACHER, Prune, Qat, Step, Substitute, Training
 
-QUICK = "l2"  # importance that needs no pictures
 QAT_FACTOR = 2.5  # a step of training for int8 against one in float, on a processor
 TRIAL = 8  # pictures of the step that is timed
 
@@ -37,8 +36,8 @@ class Row:
     title: str
     costs: Costs
     minutes: float | None  # None where it cannot be said
-    layers: tuple[LayerChange, ...] = ()  # that lose channels
-    kept: tuple[str, ...] = ()  # layers that keep all, with the reason
+    details: tuple[str, ...] = ()  # a line for every layer that changes
+    kept: tuple[str, ...] = ()  # lines of layers that cannot change
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Plan:
         return None if any(m is None for m in known) else sum(m for m in known if m is not None)
 
     def text(self, verbose: bool = False) -> str:
-        """For a terminal; `verbose` has a line for every layer that loses channels."""
+        """For a terminal; `verbose` has a line for every layer that changes."""
         height, width = self.size
         lines = [f"{self.model} by {self.recipe}, at {height}x{width}"]
         if self.size != self.own_size:
@@ -78,7 +77,7 @@ class Plan:
             minutes = "" if not row.minutes and row.minutes is not None else _minutes(row.minutes)
             lines.append(f"{f'{i}. {row.title}':{wide}} {_costs(before, row.costs)} {minutes:>7}")
             if verbose:
-                lines += [f"     {x.name}: {x.channels_before} -> {x.channels} channels" for x in row.layers]
+                lines += [f"     {detail}" for detail in row.details]
             lines += [f"     {kept}" for kept in row.kept]
             before = row.costs
         for name, limit in self.limits.items():
@@ -111,25 +110,24 @@ def make_plan(
     UsageError for a budget that cannot be met, naming the least that can.
     """
 
-    def cost_of(network: SegmentationNetwork) -> Costs:
+    def cost_of(network: nn.Module) -> Costs:
         return costs(network, size, recipe.precision, speed)
 
     model.network.check_size(size)
     original = costs(model.network, model.card.size, "float32", speed)
     limits = recipe.budget.absolute(original)
-    network, rows = model.network, list[Row]()
+    network, card, rows = model.network, dataclasses.replace(model.card, size=size, framings=()), list[Row]()
     shares = share_out(recipe.steps, minutes)
     for i, step in enumerate(recipe.steps):
-        layers: tuple[LayerChange, ...] = ()
+        details: tuple[str, ...] = ()
         kept: tuple[str, ...] = ()
-        if isinstance(step, Prune):
-            aim = Aim(cost_of, limits, open_steps(recipe.steps[i:]))
+        if type(step) in FORMS:
             try:
-                result = pruned(step, network, size, aim, importance=None if step.importance != "taylor" else QUICK)
+                formed = form(step, network, card, Aim(cost_of, limits, open_steps(recipe.steps[i:])))
             except Unreachable as error:
                 raise UsageError(_impossible(recipe, model, size, limits, speed) or f"step {i + 1}: {error}") from None
-            network, layers, kept = result.network, _changed(result), tuple(f"{k} {v}" for k, v in result.kept.items())
-        rows.append(Row(step.title, cost_of(network), _time(step, network, size, pictures, shares[i]), layers, kept))
+            network, card, details, kept = formed.network, formed.card, formed.details, formed.kept
+        rows.append(Row(step.title, cost_of(network), _time(step, network, size, pictures, shares[i]), details, kept))
     over = exceeded(limits, rows[-1].costs)
     if over:
         raise UsageError(
@@ -146,7 +144,15 @@ def make_plan(
 
 def open_steps(steps: Sequence[Step]) -> int:
     """How many of `steps` go as far as the budget needs."""
-    return sum(isinstance(step, Prune) and step.macs is None for step in steps)
+    return sum(type(step) in FORMS and goal_of(step) is None for step in steps)
+
+
+def goal_of(step: Step) -> float | None:
+    """MACs that a step is to leave; None where that is what the budget needs."""
+    if isinstance(step, Substitute) and step.layers and step.macs is None:
+        return LEAST
+    macs: float | None = step.macs  # type: ignore[attr-defined]
+    return macs
 
 
 def share_out(steps: Sequence[Step], minutes: float | None) -> list[float | None]:
@@ -161,10 +167,11 @@ def _impossible(
     recipe: Recipe, model: Model, size: tuple[int, int], limits: dict[str, float], speed: Speed | None
 ) -> str | None:
     """The sentence that says so; None where the budget can be met, if only the steps went as far as they can."""
-    network = model.network
+    network, card = model.network, dataclasses.replace(model.card, size=size, framings=())
     for step in recipe.steps:
-        if isinstance(step, Prune):
-            network = smallest(step, network, size)
+        if type(step) in FORMS:
+            formed = smallest(step, network, card)
+            network, card = formed.network, formed.card
     least = costs(network, size, recipe.precision, speed)
     over = [name for name, limit in limits.items() if (value := getattr(least, name)) is not None and value > limit]
     if not over:
@@ -176,10 +183,6 @@ def _impossible(
     )
 
 
-def _changed(result: Pruned) -> tuple[LayerChange, ...]:
-    return tuple(layer for layer in result.layers if layer.channels != layer.channels_before)
-
-
 def _time(step: Step, network: nn.Module, size: tuple[int, int], pictures: int | None, minutes: float | None) -> float | None:
     """Minutes that a step will take, at most."""
     if minutes is not None or not isinstance(step, Training):
@@ -188,7 +191,7 @@ def _time(step: Step, network: nn.Module, size: tuple[int, int], pictures: int |
         return None
     passes = 1.0 if step.teacher == NO_TEACHER else 4 / 3  # a forward pass of the teacher is a third of a step
     factor = QAT_FACTOR if isinstance(step, Qat) else 1.0
-    return seconds_per_picture(network, size) * passes * factor * pictures * step.epochs / 60  # type: ignore[attr-defined]
+    return seconds_per_picture(network, size) * passes * factor * pictures * step.epochs / 60
 
 
 def seconds_per_picture(network: nn.Module, size: tuple[int, int]) -> float:
@@ -215,6 +218,8 @@ def _notes(recipe: Recipe, speed: Speed | None, timed: bool) -> tuple[str, ...]:
     notes = [f"kB is an estimate of the {recipe.precision} file; of the original, in float32"]
     if any(isinstance(step, Prune) and step.importance == "taylor" for step in recipe.steps):
         notes.append(f"channels and parameters after pruning are estimates: {QUICK} stands for taylor, which needs pictures")
+    if any(isinstance(step, Substitute) for step in recipe.steps):
+        notes.append("which layers get other forms is an estimate from their weights; pictures will decide")
     if speed:
         notes.append(f"ms is an estimate: {speed}")
     if timed:

@@ -95,7 +95,7 @@ def keys_of(settings: Mapping[str, str], steps: Sequence[Step], limits: Mapping[
     """The key of the original, and one for each step."""
     keys = [_hash(dict(settings))]
     for step in steps:
-        aim = dict(limits) if getattr(step, "macs", 0) is None else {}
+        aim = dict(limits) if getattr(step, "macs", 0) is None else {}  # it goes as far as the budget needs
         keys.append(_hash([keys[-1], step.kind, dataclasses.asdict(step), aim]))
     return keys
 

@@ -1,7 +1,7 @@
 """What a recipe can do to a network: one class for each kind of step, whose fields are its options.
 
-A new kind is a class and a row here, a row in `dry.py` (what becomes of the network, before anything is trained) and a row
-in `work.py` (how it is done).
+A new kind is a class and a row of STEPS here, and a row of FORMS in `shape.py` where it changes the form of the network, or of
+WORK in `work.py` where it trains or writes files.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Prune(Step):
     macs: float | None = None
     importance: Importance = "taylor"
     scope: Scope = "global"
-    per_mac: bool = True
+    per_mac: bool | None = None
     round_to: int = 8
     floor: float = 0.12
     protected: tuple[str, ...] = ()
@@ -78,6 +78,44 @@ class Prune(Step):
 
 
 @dataclass(frozen=True)
+class Substitute(Step):
+    """`edgeseg.compress.substitute.substitute`: layers in cheaper forms, those first that save most MACs for what they lose.
+
+    macs       at the end; up to 1 a share of those before. Without it, what the budget asks for, or all of `layers`
+    layers     only these (paths or globs)
+    judged_by  what a layer loses: "accuracy" on some training pictures, or the "error" of its outputs, which is quicker
+    pictures   for training, on which the forms are fitted and judged
+    """
+
+    stage = "float"
+    macs: float | None = None
+    layers: tuple[str, ...] = ()
+    judged_by: Literal["accuracy", "error"] = "accuracy"
+    pictures: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.macs == 0:
+            raise UsageError(f"{self.kind} takes macs > 0, got 0")
+
+
+@dataclass(frozen=True)
+class Separable(Substitute):
+    """Dense k x k convolutions as depthwise and pointwise ones; with so many kernels for each input channel."""
+
+    kind = "separable"
+    multipliers: tuple[int, ...] = (1, 2)
+
+
+@dataclass(frozen=True)
+class LowRank(Substitute):
+    """Pointwise convolutions as two of low rank, which keep so much of the outputs' power."""
+
+    kind = "low_rank"
+    energies: tuple[float, ...] = (0.95, 0.9, 0.8)
+
+
+@dataclass(frozen=True)
 class Training(Step):
     """What both kinds of training have.
 
@@ -85,7 +123,9 @@ class Training(Step):
     share    of the time that there is for all training steps
     """
 
+    epochs: int = 20
     teacher: str = ORIGINAL
+    weight: float = 1.0  # of the teacher's answers beside the truth
     temperature: float = 2.0
     share: float = 1.0
 
@@ -104,11 +144,9 @@ class Finetune(Training):
     """`edgeseg.train.loop.train` from the weights that there are, on pictures of the full size."""
 
     kind, stage = "finetune", "float"
-    epochs: int = 20
     batch: int = 32
     learning_rate: float = 2e-3
     average: float = 0.998
-    weight: float = 1.0  # of the teacher's answers beside the truth
 
     @property
     def title(self) -> str:
@@ -123,7 +161,7 @@ class Qat(Training):
     epochs: int = 10
     batch: int = 16
     learning_rate: float = 0.02  # in steps of the int8 grid
-    weight: float = 10.0  # of the teacher's answers beside the truth
+    weight: float = 10.0
 
     @property
     def title(self) -> str:
@@ -151,4 +189,4 @@ class Export(Step):
         return f"export ({self.precision} {', '.join(self.formats)})"
 
 
-STEPS: dict[str, type[Step]] = {step.kind: step for step in (Prune, Finetune, Qat, Export)}
+STEPS: dict[str, type[Step]] = {step.kind: step for step in (Prune, Separable, LowRank, Finetune, Qat, Export)}

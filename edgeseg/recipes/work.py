@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from edgeseg.calib.frames import from_folder
-from edgeseg.compress.prune import pruned_card
 from edgeseg.errors import DataError
 from edgeseg.export.calibrated import CalibrationOptions
 from edgeseg.export.choices import Choices
@@ -21,76 +18,27 @@ from edgeseg.export.files import export as export_files
 from edgeseg.export.quiet import quiet
 from edgeseg.models.checkpoint import Model, ModelCard, load_checkpoint
 from edgeseg.models.distil import Teacher, load_teacher
-from edgeseg.models.layers import SegmentationNetwork
+from edgeseg.recipes.job import Job, Made
 from edgeseg.recipes.judge import judge, judge_files
-from edgeseg.recipes.shape import Aim, pruned
-from edgeseg.recipes.steps import NO_TEACHER, ORIGINAL, Export, Finetune, Prune, Qat, Step, Training
+from edgeseg.recipes.seen import seen_by
+from edgeseg.recipes.shape import FORMS, form
+from edgeseg.recipes.steps import NO_TEACHER, ORIGINAL, Export, Finetune, Qat, Step, Training
 from edgeseg.train.loop import train
-from edgeseg.train.material import Folders, Material
+from edgeseg.train.material import Material
 from edgeseg.train.run import SCENES
-from edgeseg.train.samples import Augmentation, Pictures
+from edgeseg.train.samples import Augmentation
 from edgeseg.train.schedule import Schedule
-from edgeseg.train.task import Task
-
-BATCH = 8  # pictures that "taylor" sees at once: many small batches say more than few large ones
-Size = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a step works with."""
-
-    model: Model  # as the step before left it, with the size and framings of the result in its card
-    checkpoint: Path  # of that
-    original: Path
-    folder: Path  # for what the step itself has to keep while it runs; an interrupted run left some there, perhaps
-    material: Material
-    folders: Folders
-    aim: Aim
-    minutes: float | None  # for this step
-    seed: int
-    note: str  # for the history of the weights
-    tell: Callable[[str], None]
-
-    @property
-    def sizes(self) -> tuple[Size, ...]:
-        return (self.model.card.size, *self.model.card.framings)
-
-    def card(self, **changes: Any) -> ModelCard:
-        """Of the result: with a line more in its history."""
-        card = dataclasses.replace(self.model.card, data=self.material.note, **changes)
-        return dataclasses.replace(card, training="\n".join(filter(None, [card.training, self.note])))
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a step leaves: a network, its card, and its validation scores."""
-
-    network: SegmentationNetwork
-    card: ModelCard
-    scores: dict[str, float]
-    files: tuple[dict[str, Any], ...] = ()
-
-
-def do_prune(step: Prune, job: Job) -> Made:
-    card = job.model.card
-    task = Task(card.classes, loss_text=card.loss, class_weights=card.class_weights)
-    batches = taylor_batches(step, job) if step.importance == "taylor" else []
-    result = pruned(step, job.model.network, card.size, job.aim, batches=batches, loss=task.loss, seed=job.seed)
-    change = f"{result.macs_before / 1e6:.1f} to {result.macs / 1e6:.1f} MMAC"
-    made = pruned_card(job.card(), result.network)
-    made = dataclasses.replace(made, training=f"{made.training}; {change}")
-    job.tell(change)
-    network = result.network.requires_grad_(True)
+def do_form(step: Step, job: Job) -> Made:
+    """Any step that changes the network's form and trains nothing."""
+    formed = form(step, job.model.network, job.card(), job.aim, seen_by(step, job), job.seed)
+    before, after = (job.aim.costs(network).macs / 1e6 for network in (job.model.network, formed.network))
+    made = dataclasses.replace(formed.card, training=f"{formed.card.training}; {before:.1f} to {after:.1f} MMAC")
+    for line in formed.details:
+        job.tell(f"  {line}")
+    network = formed.network.requires_grad_(True)
     return Made(network, made, judge(Model(network, made, ""), job.material.held))
-
-
-def taylor_batches(step: Prune, job: Job) -> list[tuple[torch.Tensor, Any]]:
-    """Training pictures, evenly over all sources, with their truth."""
-    known = [s for s in job.material.samples if (s.mask if job.material.person else s.ids) is not None]
-    chosen = known[:: max(1, len(known) // (BATCH * step.batches))]
-    pictures = Pictures(chosen, [], Augmentation() if job.material.person else SCENES, job.seed)
-    return list(pictures.batches(list(job.sizes), BATCH))[: step.batches]
 
 
 def do_finetune(step: Finetune, job: Job) -> Made:
@@ -117,6 +65,7 @@ def do_finetune(step: Finetune, job: Job) -> Made:
         teacher=teacher_of(step, job),
         resume=(job.folder / "state.pt").is_file(),
         tell=job.tell,
+        show=job.show,
     )
     return _trained(job)
 
@@ -171,7 +120,7 @@ def do_export(step: Export, job: Job) -> Made:
 
 
 WORK: dict[type[Step], Callable[[Any, Job], Made]] = {
-    Prune: do_prune,
+    **dict.fromkeys(FORMS, do_form),
     Finetune: do_finetune,
     Qat: do_qat,
     Export: do_export,
@@ -182,7 +131,7 @@ def teacher_of(step: Training, job: Job) -> Teacher | None:
     """Loaded; DataError for one that knows other classes."""
     if step.teacher == NO_TEACHER:
         return None
-    teacher = load_teacher(_teacher_name(step, job), step.weight, step.temperature)  # type: ignore[attr-defined]
+    teacher = load_teacher(_teacher_name(step, job), step.weight, step.temperature)
     teacher.check(job.model.card.classes)
     return teacher
 

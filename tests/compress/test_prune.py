@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edgeseg.compress.channels import channel_sets
+from edgeseg.compress.channels import channel_sets, depthwise
 from edgeseg.compress.importance import by_channel
 from edgeseg.compress.prune import milestones, prune, pruned_card
+from edgeseg.compress.substitute import substitute
 from edgeseg.errors import UsageError
 from edgeseg.models.checkpoint import ModelCard
 from edgeseg.models.shapes import LAYERS, shape_of
@@ -23,21 +24,22 @@ from tests.compress.shapes import SIZE, batches, iou, loss, trained
 from tests.networks import seeded
 
 SMALL = {"width": 0.35, "aspp_channels": 16, "decoder_channels": 32, "low_channels": 16}
-# Among them those that a mask ties to each other, and kernels that are twice as many as their channels.
-FACTORED: dict[str, dict[str, Any]] = {
-    "down1.project.0": {"kind": "separable", "multiplier": 1},
-    "down2.project.0": {"kind": "separable", "multiplier": 2},
-    "stage2.1.conv.0": {"kind": "separable", "multiplier": 1},
-    "stage2.2.conv.0": {"kind": "separable", "multiplier": 1},
-    "stage2.3.expand.0": {"kind": "low_rank", "rank": 16},
-    "up4.identity.0": {"kind": "low_rank", "rank": 24},
-}
 CARDS = {
     "deeplabv3plus": ModelCard("deeplabv3plus-mobilenetv2", SMALL, size=(32, 48)),
     "efficientnet": ModelCard("deeplabv3plus-mobilenetv2", {**SMALL, "backbone": "efficientnet-lite0"}, size=(32, 64)),
     "enet": ModelCard("enet", {"activation": "prelu"}, size=(32, 48)),
-    "enet-relu": ModelCard("enet", {"activation": "relu"}, size=(32, 48)),
-    "enet-factored": ModelCard("enet", {"activation": "relu"}, size=(32, 48), rewrites=FACTORED),
+    "substituted": ModelCard(
+        "enet",
+        {"activation": "relu"},
+        size=(32, 48),
+        rewrites={
+            "stage1.0.conv.0": {"kind": "separable", "multiplier": 2},
+            "stage2.2.conv.0": {"kind": "separable", "multiplier": 1},
+            "stage2.3.conv.0": {"kind": "separable", "multiplier": 3},
+            "stage3.1.expand.0": {"kind": "low_rank", "rank": 24},
+            "down2.project.0": {"kind": "separable", "multiplier": 2},
+        },
+    ),
 }
 
 
@@ -55,7 +57,7 @@ def dense(network: nn.Module) -> dict[str, Any]:
     return {
         name: layer
         for name, layer in network.named_modules()
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups == 1
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not depthwise(layer)
     }
 
 
@@ -101,7 +103,18 @@ def test_the_table_rebuilds_it(case: tuple[ModelCard, Any]) -> None:
     assert (smaller.accuracy, smaller.ranges) == ({}, {})
 
 
-@pytest.mark.parametrize("name", ["deeplabv3plus", "enet-relu"])
+def test_a_pruned_network_can_be_substituted() -> None:
+    card, rewrites = CARDS["enet"], {"stage1.0.conv.0": {"kind": "separable", "multiplier": 2}}
+    narrow = prune(built("enet"), card.size, macs=0.5).network
+    network, _ = substitute(narrow, rewrites, card.size)
+    again = pruned_card(dataclasses.replace(pruned_card(card, narrow), rewrites=rewrites), network).build().eval()
+    again.load_state_dict(network.state_dict())
+    image = torch.rand(1, 3, *card.size)
+    with torch.no_grad():
+        assert torch.equal(again(image), network(image))
+
+
+@pytest.mark.parametrize("name", ["deeplabv3plus", "substituted"])
 def test_what_is_gone_is_what_is_missing(name: str) -> None:
     network, size = built(name), CARDS[name].size
     result = prune(network, size, macs=0.6, importance="random", rounds=2)
@@ -158,7 +171,7 @@ def test_milestones(has: float, target: float, steps: int, expected: list[float]
 
 
 def test_pruning_on_from_what_was_healed_keeps_the_floor_of_the_original() -> None:
-    network = built("enet-relu")
+    network = built("substituted")
     half = prune(network, (32, 48), macs=0.5, floor=0.5).network
     with pytest.raises(UsageError, match="cannot be reached"):
         prune(half, (32, 48), macs=0.5, floor=0.5, original=network)
@@ -166,10 +179,10 @@ def test_pruning_on_from_what_was_healed_keeps_the_floor_of_the_original() -> No
 
 
 def test_a_target_that_is_met_already_changes_nothing() -> None:
-    network = built("enet-relu")
+    network = built("substituted")
     result = prune(network, (32, 48), macs=1e9)
     assert (result.gone, result.macs) == ({}, result.macs_before)
-    assert pruned_card(CARDS["enet-relu"], result.network).shapes == {}
+    assert pruned_card(CARDS["substituted"], result.network).shapes == {}
 
 
 @settings(max_examples=4, deadline=None)
@@ -207,5 +220,5 @@ REFUSED = [
 @pytest.mark.parametrize(("arguments", "message"), REFUSED)
 def test_what_cannot_be_is_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message) as error:
-        prune(built("enet-relu"), (32, 48), **arguments)
+        prune(built("substituted"), (32, 48), **arguments)
     assert "\n" not in str(error.value)

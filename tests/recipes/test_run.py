@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from edgeseg.recipes.compression import Compression, open_compression, plan
 from edgeseg.recipes.outcome import Outcome
 from edgeseg.recipes.recipe import Recipe
 from edgeseg.recipes.run import compress
-from edgeseg.recipes.steps import Finetune, Prune, Step
+from edgeseg.recipes.steps import Finetune, LowRank, Prune, Separable, Step
 from edgeseg.train.material import Folders
 
 ROOT = Path(__file__).parents[2]
@@ -30,9 +31,11 @@ TRAIN = Finetune(epochs=3, batch=8)
 STEPS = (PRUNE, TRAIN)
 
 
-def task(tiny: Path, data: Path, out: Path, *steps: Step, seed: int = 0, floor: Floor | None = None) -> Compression:
-    recipe = Recipe("mine", steps or STEPS, Budget({"macs": 0.6}), floor or Floor())
-    return open_compression(str(tiny), recipe, Folders([data]), out, seed=seed, command="edgeseg compress tiny")
+def task(tiny: Path, data: Path, out: Path, *steps: Step, limit: float = 0.6, **options: Any) -> Compression:
+    recipe = Recipe("mine", steps or STEPS, Budget({"macs": limit}), options.get("floor", Floor()))
+    return open_compression(
+        str(tiny), recipe, Folders([data]), out, seed=options.get("seed", 0), command="edgeseg compress tiny"
+    )
 
 
 def done(one: Compression, tell: Callable[[str], None] = lambda line: None, resume: bool = False) -> Outcome:
@@ -158,6 +161,26 @@ def test_what_does_not_belong_together_is_said(whole: Outcome, tiny: Path, data:
     (tmp_path / "d" / "state.json").write_text("{")
     with pytest.raises(ModelError, match="is not the state of a compression"):
         done(task(tiny, data, tmp_path / "d"), resume=True)
+
+
+@pytest.mark.parametrize("judged_by", ["accuracy", "error"])
+def test_pruned_substituted_and_pruned_again(judged_by: Any, tiny: Path, data: Path, tmp_path: Path) -> None:
+    """Each checkpoint rebuilds its network; the layers that were substituted are in the card of the last."""
+    first = dataclasses.replace(PRUNE, macs=0.8, round_to=2)
+    steps = (
+        first,
+        Separable(macs=0.9, judged_by=judged_by),
+        LowRank(layers=("mix.*",), energies=(0.5,), judged_by=judged_by),
+        PRUNE,
+    )
+    one = task(tiny, data, tmp_path / "out", *steps, limit=0.3)
+    result = done(one)
+    model = load_model(result.path)
+    assert {row["kind"] for row in model.card.rewrites.values()} == {"separable", "low_rank"}
+    assert result.costs.macs <= 0.3 * result.rows[0].costs.macs
+    macs = [row.costs.macs for row in result.rows]
+    assert macs == sorted(macs, reverse=True)
+    assert len(set(macs)) == 5
 
 
 def test_a_floor_that_is_missed_keeps_the_best(tiny: Path, data: Path, tmp_path: Path) -> None:

@@ -157,19 +157,19 @@ def test_ctrl_c_at_any_moment_leaves_what_was_there_before_or_a_video_that_plays
     target = tmp_path / "out.mp4"
     target.write_text("precious")
 
-    class Interrupted(NullSession):
-        """Ctrl-C comes in the middle of frame number `at`."""
+    class Interrupted(VideoSink):
+        """Ctrl-C comes while frame number `at` is written."""
 
         count = 0
 
-        def run(self, tensor: np.ndarray) -> np.ndarray:
+        def write(self, shot: Shot) -> bool:
             self.count += 1
-            if self.count == at + 1:
+            if self.count > at:
                 raise KeyboardInterrupt
-            return super().run(tensor)
+            return super().write(shot)
 
     port = Port(lambda: ScriptedCamera(room(i) for i in itertools.count()))
-    with LiveSource(port) as source, Blur(Interrupted()) as blur, VideoSink(target, SIZE, 30, live=True) as sink:
+    with LiveSource(port) as source, Blur(NullSession()) as blur, Interrupted(target, SIZE, 30, live=True) as sink:
         report = run(source, blur, sink)
     assert report.frames == at
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]

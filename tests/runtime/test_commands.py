@@ -82,8 +82,67 @@ def test_blur_makes_of_everything_the_same_kind(here: Path, source: str, output:
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        "--blur bokeh --strength 1",
+        "--blur box",
+        "-b #0000ff --light-wrap 0.5",
+        "-b green --edges bilateral",
+        "--edges plain --opening 1 --closing 2 --growth -1",
+        "--keyframes every --smooth off",
+        "--keyframes 3 --smooth ema --largest",
+        "--sync low-latency",
+    ],
+)
+def test_blur_in_every_manner(here: Path, options: str) -> None:
+    result = edgeseg_("blur", "-i", "clip.mp4", "-o", "out.mp4", "--model", "red.tflite", "--json", *options.split())
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["frames"] == 5
+    assert report["failures"] == {}
+    assert report["sync"] == ("low-latency" if "--sync" in options else "exact")
+    assert set(report["lag_ms"]) == {"median", "p95"}
+    assert 0 < report["inferred"] <= 1
+
+
+def test_blur_writes_the_person_alone(here: Path) -> None:
+    for source, output in (("clip.mp4", "out.webm"), ("me.png", "out.png")):
+        result = edgeseg_("blur", "-i", source, "-o", output, "-b", "transparent", "--model", "red.tflite")
+        assert result.exit_code == 0, result.output
+        assert Path(output).stat().st_size > 100
+    assert cv2.imread("out.png", cv2.IMREAD_UNCHANGED)[[35, 3], [45, 3], 3].tolist() == [255, 0]
+
+
+def test_the_live_line_is_for_terminals_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgeseg.commands.blur_options import shown_progress
+    from edgeseg.runtime import StageTimes
+
+    written: list[str] = []
+    monkeypatch.setattr("click.echo", lambda text, **how: written.append(text))
+    for terminal in (False, True):
+        monkeypatch.setattr("sys.stderr", type("Stream", (), {"isatty": lambda self, is_one=terminal: is_one})())
+        monkeypatch.setenv("COLUMNS", "40")
+        times = StageTimes()
+        with times.of("infer"):
+            pass
+        with shown_progress(None, times) as progress:
+            progress(1, None)
+            progress(2, None)  # too soon for another
+        if not terminal:
+            assert written == []
+    line, erased = written
+    assert line.startswith("\r\x1b[K0.0 fps  dropped 0  infer 0.")
+    assert len(line) <= 4 + 39
+    assert erased == "\r\x1b[K"
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
+        (["blur", "-i", "me.png", "--model", "red.tflite", "-o", "o.png", "--keyframes", "seldom"], 2, "auto, every"),
+        (["blur", "-i", "me.png", "--model", "red.tflite", "-o", "o.png", "--sync", "fast"], 2, "low-latency"),
+        (["blur", "-i", "me.png", "--model", "red.tflite", "-o", "o.png", "--growth", "99"], 2, "-20<=x<=20"),
+        (["blur", "-i", "clip.mp4", "--model", "red.tflite", "-b", "transparent", "-o", "o.mp4"], 1, ".webm"),
         (["segment", "me.png", "-o", "o", "--model", "none.tflite"], 1, "does not exist"),
         (["segment", "me.png", "-o", "o", "--model", "nobody"], 1, "no trained model named 'nobody'"),
         (["segment", "none.png", "-o", "o", "--model", "red.tflite"], 1, "does not exist"),
