@@ -30,7 +30,9 @@ def choose_device(name: str | None = None, local_rank: int = 0) -> torch.device:
         raise UsageError("--device cuda, but torch sees no graphics card here; leave it out to train on the processor")
     if local_rank >= count:
         raise UsageError(f"{local_rank + 1} processes on this machine, but {count} graphics cards; start one for each card")
-    return torch.device("cuda", local_rank)
+    card = torch.device("cuda", local_rank)
+    torch.cuda.set_device(card)  # what NCCL, and whoever says "cuda" alone, will mean
+    return card
 
 
 def place(network: Network, device: torch.device) -> Network:
@@ -38,8 +40,6 @@ def place(network: Network, device: torch.device) -> Network:
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
         quicken(network)
-    else:
-        torch.cuda.set_device(device)
     return network
 
 
