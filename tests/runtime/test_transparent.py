@@ -18,7 +18,7 @@ from tests.runtime.test_sinks import write_video
 
 def shot_of(value: int, alpha: int | None, time_s: float = 0.0, size: tuple[int, int] = (48, 64)) -> Shot:
     frame = np.full((*size, 3), (10, value, 200), np.uint8)
-    return Shot(frame, time_s, "a", None if alpha is None else np.full(size, alpha, np.uint8))
+    return Shot(frame, time_s, "a", alpha=None if alpha is None else np.full(size, alpha, np.uint8))
 
 
 def read_alpha_video(path: Path) -> list[tuple[float, np.ndarray]]:
