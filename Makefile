@@ -4,12 +4,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types fast docs clean test-tflite-runtime
+.PHONY: demo test lint types fast docs clean test-tflite-runtime test-camera test-arm64
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,onnx,report,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,onnx,report,search,dev]'
 	touch $@
 
 demo: $(VENV)/.installed
@@ -34,6 +34,14 @@ types: $(VENV)/.installed
 # the last tflite-runtime of that name, in an environment of its own (needs Python 3.11 or older and the package index)
 test-tflite-runtime: $(VENV)/.installed
 	$(BIN)/python scripts/try_tflite_runtime.py
+
+# the real command on a real kernel's cameras, in QEMU; skipped until scripts/camera_vm.sh build has made the machine
+test-camera: $(VENV)/.installed
+	$(BIN)/python scripts/try_camera.py
+
+# the wheel as an aarch64 program, in qemu-user; skipped until scripts/arm64.sh build has made the system
+test-arm64: $(VENV)/.installed
+	$(BIN)/python scripts/try_arm64.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python scripts/make_docs.py

@@ -27,7 +27,7 @@ def main(models: tuple[str, ...], threads: int, min_seconds: float, as_json: boo
         paths: list[Path] = []
         for model in models or [assets.DEFAULT]:
             paths += [Path(model)] if Path(model).is_file() else export(model, Path(folder) / model)
-        report = run_bench(paths, Options(threads=threads, min_seconds=min_seconds))
+        report = run_bench(paths, Options(threads=(threads,), min_seconds=min_seconds))
     click.echo(to_json(report) if as_json else to_markdown(report), nl=False)
 
 

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from edgeseg.compress.choose import Candidate, candidates, choose
-from edgeseg.compress.substitute import substitute
+from edgeseg.compress.moments import measure
+from edgeseg.compress.substitute import dense_weight, fit, layer_macs, substitute
 from edgeseg.models.checkpoint import load_model, save_checkpoint
+from edgeseg.models.rewrites import put
 from edgeseg.report.cost import count
 from edgeseg.train.data import Pair, load, read_folder, split
 from edgeseg.train.samples import to_tensors
@@ -77,12 +79,21 @@ def table(
 ) -> None:
     click.echo("| layer alone | MMAC | saved | error, weights | error, pictures | IoU lost, weights | IoU lost, pictures |")
     click.echo("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    macs = layer_macs(network, size)
+    moments = measure(network, [candidate.layer for candidate in found], images)
     for candidate in found:
-        plain, _ = substitute(network, {candidate.layer: candidate.rewrite}, size)
-        fitted, (row,) = substitute(network, {candidate.layer: candidate.rewrite}, size, images)
+        dense, seen = network.get_submodule(candidate.layer), moments[candidate.layer]
+        assert isinstance(dense, nn.Conv2d)
+        errors, lost = [], []
+        for used in (None, seen):
+            form = fit(dense, candidate.rewrite, used)
+            errors.append(seen.error(dense_weight(form)))
+            put(network, candidate.layer, form)
+            lost.append(iou - score(network))
+        put(network, candidate.layer, dense)
         click.echo(
-            f"| {candidate.layer} | {row.macs_before / 1e6:.2f} | {candidate.macs_saved / 1e6:.2f} | {row.error_weights:.2f} "
-            f"| {row.error:.2f} | {iou - score(plain):.4f} | {iou - score(fitted):.4f} |"
+            f"| {candidate.layer} | {macs[candidate.layer] / 1e6:.2f} | {candidate.macs_saved / 1e6:.2f} "
+            f"| {errors[0]:.2f} | {errors[1]:.2f} | {lost[0]:+.4f} | {lost[1]:+.4f} |"
         )
 
 

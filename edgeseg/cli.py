@@ -14,14 +14,16 @@ from typing import Any, Literal
 import click
 
 from edgeseg import __version__
+from edgeseg.commands.bench import bench
 from edgeseg.commands.blur_options import Making, making_options, shown_progress, tell
 from edgeseg.commands.capture_options import Given, capture_options, choose_input
 from edgeseg.commands.compress import compress
 from edgeseg.commands.data import data
 from edgeseg.commands.export import export
+from edgeseg.commands.report import report
 from edgeseg.commands.terminal import Size, Threads, emit_json, json_option, path_type, say
 from edgeseg.commands.train import train
-from edgeseg.errors import DataError, EdgesegError, ModelError, UsageError
+from edgeseg.errors import DataError, EdgesegError, UsageError
 
 
 class Program(click.Group):
@@ -47,66 +49,10 @@ def main() -> None:
     """Image segmentation on small devices: train, compress to int8, prove it, and blur backgrounds with it."""
 
 
-for command in (compress, data, train, export):
+for command in (bench, compress, data, export, report, train):
     main.add_command(command)
 
 # --- report --------------------------------------------------------------------------------------------------------
-
-
-@main.command()
-@click.argument("files", nargs=-1, metavar="[FILE]...")
-@click.option("--backend", type=click.Choice(["auto", "litert", "ort"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the inference.")
-@click.option(
-    "--min-seconds",
-    type=click.FloatRange(0),
-    default=2.0,
-    show_default=True,
-    help="Measured time of each file; 50 runs at the least.",
-)
-@click.option("--warmup", type=click.IntRange(0), default=10, show_default=True, help="Untimed runs of each file before.")
-@click.option("--operators", is_flag=True, help="Also where the time goes, by operator (ONNX files).")
-@click.option("--markdown", type=path_type, metavar="FILE", help="Write the table to FILE too.")
-@click.option("--html", "page", type=path_type, metavar="PAGE", help="Write a page that needs nothing else to PAGE.")
-@click.option("-o", "--out", type=path_type, metavar="DIR", help="Write bench.json, bench.md and bench.html to DIR.")
-@click.option(
-    "--join", type=path_type, multiple=True, metavar="JSON", help="Put a report of another machine on the page too; repeatable."
-)
-@json_option
-def bench(
-    files: tuple[str, ...],
-    backend: Literal["auto", "litert", "ort"],
-    threads: int,
-    min_seconds: float,
-    warmup: int,
-    operators: bool,
-    markdown: Path | None,
-    page: Path | None,
-    out: Path | None,
-    join: tuple[Path, ...],
-    as_json: bool,
-) -> None:
-    """Measure model files on this machine: latency, cold start, memory.
-
-    FILE is a .tflite or .onnx file or a trained model's name; without one, the default model's int8 files are measured on
-    every installed backend. Several files take turns, so that their ratios are fair.
-    """
-    from edgeseg.report.bench import Options, find_files, run_bench
-    from edgeseg.report.page import read_report, to_html, to_json, to_markdown, write_text
-
-    options = Options(backend, threads, min_seconds, warmup, operators)
-    others = [read_report(path) for path in join]
-    paths = find_files(files, backend)
-    with click.progressbar(length=1000, file=sys.stderr, item_show_func=lambda what: what) as bar:
-        report = run_bench(paths, options, lambda what, share: bar.update(int(1000 * share) - bar.pos, what))
-    texts = {"bench.json": to_json(report), "bench.md": to_markdown(report), "bench.html": to_html([report, *others])}
-    click.echo(texts["bench.json" if as_json else "bench.md"], nl=False)  # first, so that a full disk loses nothing
-    for target, name in ((markdown, "bench.md"), (page, "bench.html"), *((out / name, name) for name in texts if out)):
-        if target:
-            write_text(target, texts[name])
-    failed = [row for row in report["results"] if "error" in row]
-    if len(failed) == len(paths):
-        raise ModelError(f"no file could be measured; {failed[0]['error']}")
 
 
 @main.command()

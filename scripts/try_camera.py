@@ -15,13 +15,10 @@ import sys
 from pathlib import Path
 
 import click
+from foreign_site import ROOT, install
 
-ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build" / "camera"
 MACHINE = ROOT / "scripts" / "camera_vm.sh"
-PACKAGES = ("numpy", "click", "opencv-python-headless", "av", "ai-edge-litert")
-PYTHON = "3.11"  # of Debian 12
-PLATFORMS = [f"manylinux_2_{n}_x86_64" for n in (17, 24, 26, 27, 28, 31, 34, 35)]
 
 
 @click.command(help=__doc__)
@@ -36,27 +33,10 @@ def main(only: str | None, seconds: int) -> None:
         if missing:
             click.echo(f"skipped: {remedy}")
             return
-    install()
+    install(FOLDER, "x86_64")
     shutil.copy(ROOT / "scripts" / "camera_checks.py", FOLDER / "checks.py")
     (FOLDER / "job").write_text(f"PYTHONPATH=/job/site OMP_NUM_THREADS=1 python3 checks.py {only or ''}\n")
     sys.exit(subprocess.run([str(MACHINE), "run", str(FOLDER), str(seconds)], check=False).returncode)
-
-
-def install() -> None:
-    """edgeseg as it is now, and what it needs, for the machine's Python, in build/camera/site."""
-    site, mark = FOLDER / "site", FOLDER / ".installed"
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    target = [*pip, "install", "--target", str(site), "--upgrade"]
-    if not mark.exists():
-        click.echo("fetching packages for the machine", err=True)
-        platforms = [option for name in PLATFORMS for option in ("--platform", name)]
-        foreign = ["--python-version", PYTHON, "--implementation", "cp", "--only-binary=:all:", *platforms]
-        subprocess.run([*target, *foreign, "--constraint", str(ROOT / "constraints.txt"), *PACKAGES], check=True)
-        mark.touch()
-    wheels = FOLDER / "wheels"
-    shutil.rmtree(wheels, ignore_errors=True)
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(ROOT)], check=True)
-    subprocess.run([*target, "--no-deps", *map(str, wheels.glob("*.whl"))], check=True, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

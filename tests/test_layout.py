@@ -58,8 +58,8 @@ THIRD = {
         *("torchao", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
         *("flatbuffers", "ml_dtypes", "cv2", "google"),  # google.protobuf is what onnx is made of
     },
-    "report": {"torch", "numpy", "cv2", "onnxruntime", "onnx", "google"},
-    "recipes": {*TORCH, "cv2", "tomli"},
+    "report": {"torch", "numpy", "cv2", "onnxruntime", "onnx", "google", "jinja2", "ai_edge_litert", "flatbuffers"},
+    "recipes": {*TORCH, "cv2", "tomli", "optuna", "matplotlib"},
     "cli": {"click", "torch", "numpy", "cv2"},
     "commands": {"click", "torch", "numpy", "cv2"},
 }
@@ -68,8 +68,9 @@ LATE = {
     "cli": {"numpy", "cv2", "torch", "onnx", "onnxruntime", "av"},
     "commands": {"numpy", "cv2", "torch", "onnx", "onnxruntime", "av"},
     "runtime": {"av", "ai_edge_litert", "tflite_runtime", "onnxruntime", "pyvirtualcam", "picamera2", "tomli"},
-    "report": {"torch", "onnxruntime", "onnx", "google"},
+    "report": {"torch", "onnxruntime", "onnx", "google", "jinja2", "ai_edge_litert", "flatbuffers"},
     "calib": {"matplotlib"},
+    "recipes": {"optuna", "matplotlib"},
     "train.metrics": {"torch"},
     "train.boundaries": {"torch"},
     "train.precision": {"torch"},

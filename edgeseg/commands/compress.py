@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
 
-from edgeseg.commands.terminal import Size, emit_json, json_option, path_type
+from edgeseg.commands.terminal import Bar, Size, emit_json, json_option, path_type
 from edgeseg.errors import MissingExtraError, ShortfallError, UsageError
 
 
@@ -21,12 +22,20 @@ from edgeseg.errors import MissingExtraError, ShortfallError, UsageError
 @click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
 @click.option("--size", type=Size(), help="Input size of the result. [default: the model's]")
 @click.option("--framing", "framings", type=Size(), multiple=True, help="Further input size of the result; repeatable.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Of all training steps. [default: their epochs]")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="Of all training steps, or of each trial. [default: their epochs]",
+)
 @click.option("--seed", default=0, show_default=True)
+@click.option("--search", is_flag=True, help="Instead of a recipe: try many, and show which are worth it.")
+@click.option("--trials", type=click.IntRange(1), help="With --search: how many, of all workers together. [default: 20]")
+@click.option("--workers", type=click.IntRange(1), help="With --search: processes on this machine. [default: 1]")
+@click.option("--storage", metavar="URL", help="With --search: data base that several machines share. [default: a file in DIR]")
 @click.option("--dry-run", is_flag=True, help="Print the plan and end.")
 @click.option("--verbose", is_flag=True, help="In the plan, the channels of every layer.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run in the same folder was.")
-@click.option("-o", "--out", type=path_type, metavar="DIR", help="[default: runs/MODEL-RECIPE]")
+@click.option("-o", "--out", type=path_type, metavar="DIR", help="[default: runs/MODEL-RECIPE, or runs/MODEL-search]")
 @json_option
 def compress(
     model: str,
@@ -39,6 +48,10 @@ def compress(
     framings: tuple[tuple[int, int], ...],
     minutes: float | None,
     seed: int,
+    search: bool,
+    trials: int | None,
+    workers: int | None,
+    storage: str | None,
     dry_run: bool,
     verbose: bool,
     resume: bool,
@@ -51,18 +64,25 @@ def compress(
     then. Each step leaves a checkpoint and is judged on pictures that are held back; with --resume a run that was killed goes
     on. Where the accuracy that the recipe asks for is missed, the best result is kept, and the exit status is 1.
 
+    With --search Optuna chooses pruning, substitution and bit width (and the width of an architecture, which is then trained),
+    and those are shown of which none is better in accuracy, multiply-adds, bytes and latency. For workers on other machines
+    give the same command with the same --storage there, --data being where it is on that machine; --resume adds trials.
+
     \b
     edgeseg compress person --recipe pi4 --dry-run
     edgeseg compress person --recipe pi4 --data person-train --minutes 120 -o runs/person-pi4
     edgeseg compress runs/enet/last.safetensors --recipe mine.toml --data camvid/train --validation camvid/val
+    edgeseg compress enet-person --search --trials 40 --workers 2 --minutes 10 --data person-train
     """
     try:
         from edgeseg.export.quiet import quiet
 
         with quiet():
             from edgeseg.recipes.compression import open_compression, plan
+            from edgeseg.recipes.front import to_table, write
             from edgeseg.recipes.recipe import load_recipe, presets
             from edgeseg.recipes.run import compress as run
+            from edgeseg.recipes.search import Search, finish, start
             from edgeseg.train.material import Folders
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "compressing") from None
@@ -70,19 +90,38 @@ def compress(
     def tell(line: str) -> None:
         click.echo(line, err=True)
 
+    folders = Folders(data, validation, auxiliary, backgrounds)
+    command = shlex.join(["edgeseg", *sys.argv[1:]])
+    if search:
+        if recipe or dry_run or framings:
+            raise UsageError("--recipe, --dry-run and --framing do not go with --search, which makes recipes of its own")
+        out = out or Path("runs") / f"{Path(model).stem}-search"
+        wanted = Search(model, folders, out, trials or 20, storage or "", size, seed, minutes, command)
+        if not (resume or storage) and (out / "study.db").exists():
+            raise UsageError(f"{out} holds a search already; --resume goes on with it, or give another -o")
+        start(wanted, workers or 1, tell)
+        tried, front, metric = finish(wanted)
+        document = write(out, tried, front, metric, {"model": model, "seed": seed})
+        if as_json:
+            emit_json(document)
+        else:
+            click.echo(to_table(front, metric) + str(out / "front.png"))
+        return
+    if trials or workers or storage:
+        raise UsageError("--trials, --workers and --storage belong to --search; add it, or leave them out")
     if recipe is None:
-        raise UsageError(f"what is to be done? Give --recipe with a TOML file or one of: {', '.join(presets())}")
+        raise UsageError(f"what is to be done? Give --search, or --recipe with a TOML file or one of: {', '.join(presets())}")
     opened = load_recipe(recipe)
     task = open_compression(
         model,
         opened,
-        Folders(data, validation, auxiliary, backgrounds),
+        folders,
         out or Path("runs") / f"{Path(model).stem}-{opened.name}",
         size=size,
         framings=framings,
         seed=seed,
         minutes=minutes,
-        command=shlex.join(["edgeseg", *sys.argv[1:]]),
+        command=command,
     )
     planned = plan(task)
     if dry_run:
@@ -92,7 +131,9 @@ def compress(
             click.echo(planned.text(verbose))
         return
     tell(planned.text(verbose))
-    outcome = run(task, planned, resume=resume, tell=tell)
+    with closing(Bar("training", eta=False)) as bar:
+        show = bar.show if sys.stderr.isatty() and not as_json else lambda what, share: None
+        outcome = run(task, planned, resume=resume, tell=bar.say, show=show)
     if as_json:
         emit_json(outcome.to_json())
     else:

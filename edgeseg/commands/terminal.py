@@ -25,6 +25,18 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer 
         return int(height), int(width)
 
 
+class Counts(click.ParamType):  # type: ignore[type-arg]
+    """Numbers from 1, as in 1,2,4."""
+
+    name = "N[,N]..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        one: Any = click.IntRange(1)
+        return tuple(dict.fromkeys(int(one.convert(part.strip(), param, ctx)) for part in str(value).split(",")))
+
+
 class Numbers(click.ParamType):  # type: ignore[type-arg]
     """Three numbers, as in 0.485,0.456,0.406."""
 

@@ -140,7 +140,7 @@ def train(
         raise MissingExtraError(str(error.name), "export", "training") from None
     out = out or Path("runs") / (f"{Path(model).stem}-qat" if qat else Path(model).stem)
     folders = Folders(data, validation, auxiliary, backgrounds)
-    command = shlex.join(["edgeseg", *sys.argv[1:]])
+    command = shlex.join(["edgeseg", *(a for a in sys.argv[1:] if a != "--resume")])  # what repeats it, for the card
 
     if qat:
         from edgeseg.export.quiet import quiet
@@ -152,8 +152,10 @@ def train(
             raise UsageError("--qat trains in one process; start it without torchrun")
         if settings or initial or framings or loss or class_weighting != "none":
             raise UsageError("--set, --initial, --framing, --loss and --class-weights do not go with --qat: MODEL has its own")
-        if shares or device == "cuda" or accumulate > 1 or tensorboard:
-            raise UsageError("--share, --accumulate, --tensorboard and --device cuda do not go with --qat; leave them out")
+        if shares or accumulate > 1 or tensorboard or device == "cuda" or (policy, precision) != ("cosine", "bf16"):
+            raise UsageError(
+                "--share, --accumulate, --tensorboard, --device cuda, --schedule and --precision do not go with --qat"
+            )
         if not distil and (teacher or distil_weight or temperature):
             raise UsageError("--no-distil leaves --teacher, --distil-weight and --temperature without a purpose; leave it out")
         plan = Plan(epochs=epochs or 10, minutes=minutes)

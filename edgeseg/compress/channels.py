@@ -9,6 +9,7 @@ pooled to the stream that is unpooled.
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
@@ -85,11 +86,13 @@ def channel_sets(network: SegmentationNetwork) -> list[ChannelSet]:
     paths = {module: name for name, module in shadow.named_modules()}
     for root, items in _groups(graph):
         for layer, side, indices, roots in items:
+            follows = layer in paths and isinstance(layer, LAYERS) and max(indices) < _width(layer, side)
+            unknown = layer in paths or isinstance(layer, torch_pruning.ops._OutputOp | nn.Parameter)
             for index, root_index in zip(indices, roots, strict=True):
                 origin: Atom = (paths[root], "out", root_index)
-                if layer in paths and isinstance(layer, LAYERS):
+                if follows:
                     find.join(origin, (paths[layer], side, index))
-                elif layer in paths or isinstance(layer, torch_pruning.ops._OutputOp | nn.Parameter):
+                elif unknown:
                     fixed.add(origin)
     for down, up in masks:
         reader = next(layer for layer in down.project.modules() if isinstance(layer, nn.Conv2d))
@@ -107,6 +110,18 @@ def channel_sets(network: SegmentationNetwork) -> list[ChannelSet]:
             fixed.update((path, "out", i) for i in range(graph.get_out_channels(layer)))
     alone = {paths[layer] for layer in shadow.modules() if depthwise(layer)}
     return _sets(find, {find.root(atom) for atom in fixed}, order, alone)
+
+
+def _width(layer: nn.Module, side: Side) -> float:
+    """How many channels a layer writes or reads."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        return layer.out_channels if side == "out" else layer.in_channels
+    if isinstance(layer, nn.Linear):
+        return layer.out_features if side == "out" else layer.in_features
+    if isinstance(layer, nn.PReLU):
+        return layer.num_parameters if layer.num_parameters > 1 else math.inf  # one slope serves any number
+    assert isinstance(layer, nn.BatchNorm2d)
+    return layer.num_features
 
 
 class _Components:

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from edgeseg.compress.channels import ChannelSet, channel_sets, depthwise
 from edgeseg.compress.importance import Importance, Loss, importances
 from edgeseg.compress.plan import Plan, channels_and_macs, pixels_of
-from edgeseg.errors import UsageError
+from edgeseg.errors import ModelError, UsageError
 from edgeseg.models.checkpoint import ModelCard
 from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.models.shapes import HEAD, table
@@ -118,7 +118,8 @@ def prune(
     batches     for "taylor", see `importances`; read again in every round
     rounds      in how many steps to the target; the importance is taken anew for each
 
-    Unreachable for a target below what every layer keeps, UsageError for a protected layer that does not exist.
+    Unreachable for a target below what every layer keeps, UsageError for a protected layer that does not exist, ModelError for
+    a network whose channels cannot be followed.
     """
     if macs <= 0 or not 0 <= floor <= 1 or round_to < 1 or rounds < 1 or scope not in get_args(Scope):
         raise UsageError(
@@ -159,6 +160,7 @@ def prune(
         for channels, indices in zip(sets, which, strict=True):
             alive[channels.name] = np.delete(alive[channels.name], indices)
         sets = [guard(channels, guarded) for channels in channel_sets(pruned)] if rounds > 1 else sets
+    _check(network, pruned)
     after = channels_and_macs(pruned, pixels)
     rows = tuple(LayerChange(path, before[path][0], after[path][0], before[path][1], after[path][1]) for path in before)
     gone = {name: tuple(sorted({*range(counts[name])} - {*left.tolist()})) for name, left in alive.items()}
@@ -180,6 +182,21 @@ def pruned_card(card: ModelCard, network: SegmentationNetwork) -> ModelCard:
     """
     original = dataclasses.replace(card, shapes={}).build()
     return dataclasses.replace(card, shapes=table(network, original), accuracy={}, ranges={})
+
+
+def _check(network: SegmentationNetwork, pruned: SegmentationNetwork) -> None:
+    """ModelError where the channels that went were not all of their kind: the network has operators without a rule."""
+    image = torch.zeros(1, 3, 2 * network.size_divisor, 2 * network.size_divisor)
+    training = network.training
+    with torch.no_grad():
+        expected = network.eval()(image).shape
+        network.train(training)
+        try:
+            fits = pruned(image).shape == expected
+        except (RuntimeError, IndexError):
+            fits = False
+    if not fits:
+        raise ModelError(f"{type(network).__name__} has operators that pruning cannot follow; protect the layers around them")
 
 
 def _remove(network: nn.Module, sets: Sequence[ChannelSet], gone: Sequence[Any]) -> None:

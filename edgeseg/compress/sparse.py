@@ -18,7 +18,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,7 @@ class Masks:
 
     keep: Mapping[str, Tensor]
     left_alone: Mapping[str, str]
+    where_it_pays: ClassVar[Mapping[str, str]] = WHERE_IT_PAYS
 
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> None:

@@ -43,7 +43,8 @@ def load_lite0(backbone: InvertedResiduals, state: dict[str, Tensor]) -> None:
     moves the grid of samples by one pixel and leaves the features as they are, but for the borders.
     """
     _copy(backbone.stem, state, "_conv_stem", "_bn0")
-    conv, norm = backbone.stem[0], backbone.stem[1]
+    conv, norm = _pair(backbone.stem)
+    assert norm.running_mean is not None
     norm.running_mean += conv.weight.sum((1, 2, 3)) * (TRAINED_MEAN / TRAINED_STD)
     conv.weight /= TRAINED_STD
     blocks = [block for stage in backbone.stages for block in stage]  # type: ignore[attr-defined]
@@ -55,7 +56,9 @@ def load_lite0(backbone: InvertedResiduals, state: dict[str, Tensor]) -> None:
 
 
 def _copy(layer: nn.Module, state: dict[str, Tensor], convolution: str, batch_norm: str) -> None:
-    conv, norm = layer[0], layer[1]  # type: ignore[index]
+    conv, norm = _pair(layer)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     try:
         weight = state[f"{convolution}.weight"]
         if weight.shape != conv.weight.shape:
@@ -68,3 +71,10 @@ def _copy(layer: nn.Module, state: dict[str, Tensor], convolution: str, batch_no
         norm.running_var.copy_(variance)
     except KeyError as error:
         raise ModelError(f"the weights have no {error}; the backbone must be efficientnet-lite0 of width 1") from None
+
+
+def _pair(layer: nn.Module) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    conv, norm = list(layer.children())[:2]
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    return conv, norm

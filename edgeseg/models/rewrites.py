@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
+from edgeseg.models.shapes import HEAD
 
 Rewrite = Mapping[str, Any]  # "kind", and the one number that the kind has
 NUMBER = {"separable": "multiplier", "low_rank": "rank"}
@@ -108,7 +109,8 @@ def factored(network: nn.Module, name: str, row: Rewrite) -> Factored:
     option = NUMBER[kind]
     if row.keys() != {"kind", option}:
         raise ModelError(f"layer {name} as {kind} needs {option!r} and nothing else, got {', '.join(map(repr, row)) or 'none'}")
-    if (reason := why_not(layer, kind)) is not None:
+    reason = "it gives the logits, and training may add channels to them; leave it dense" if name == HEAD else None
+    if (reason := why_not(layer, kind) or reason) is not None:
         raise ModelError(f"layer {name} cannot be rewritten as {kind}: {reason}")
     assert isinstance(layer, nn.Conv2d)
     number, most = row[option], greatest(layer, kind)

@@ -16,7 +16,7 @@ from edgeseg.recipes.budget import THIS_MACHINE, Costs
 from edgeseg.report.bench import Options, find_files, run_bench
 from edgeseg.report.cost import count
 from edgeseg.report.device import name_device
-from edgeseg.report.page import read_report
+from edgeseg.report.schema import read_report
 
 # Bytes of a weight, of an output channel (bias, scale, zero point) and of a layer (its node and names) in an exported file;
 # fitted to the shipped int8 files, of which it misses neither by more than 3 %.

@@ -31,6 +31,7 @@ class Job:
     seed: int
     note: str  # for the history of the weights
     tell: Callable[[str], None]
+    show: Callable[[str, float], None]  # what is being done, share of the step that is done
 
     @property
     def sizes(self) -> tuple[Size, ...]:

@@ -191,7 +191,7 @@ def _time(step: Step, network: nn.Module, size: tuple[int, int], pictures: int |
         return None
     passes = 1.0 if step.teacher == NO_TEACHER else 4 / 3  # a forward pass of the teacher is a third of a step
     factor = QAT_FACTOR if isinstance(step, Qat) else 1.0
-    return seconds_per_picture(network, size) * passes * factor * pictures * step.epochs / 60  # type: ignore[attr-defined]
+    return seconds_per_picture(network, size) * passes * factor * pictures * step.epochs / 60
 
 
 def seconds_per_picture(network: nn.Module, size: tuple[int, int]) -> float:

@@ -40,22 +40,34 @@ from edgeseg.recipes.steps import Export
 from edgeseg.recipes.work import WORK, check_classes
 from edgeseg.report.bench import Options, run_bench
 from edgeseg.report.cost import count
-from edgeseg.train.material import Material, read_material
+from edgeseg.train.material import Folders, Material, read_material
 from edgeseg.whole import make_folder
 
 Tell = Callable[[str], None]
+Show = Callable[[str, float], None]
+NO_DATA = "compressing needs pictures to learn from and to be judged by; name a folder with --data DIR"
 ORIGINAL_FILE, RESULT_FILE = "original.safetensors", "compressed.safetensors"
 
 
-def compress(task: Compression, plan: Plan, *, resume: bool = False, tell: Tell = print) -> Outcome:
+def compress(
+    task: Compression,
+    plan: Plan,
+    *,
+    resume: bool = False,
+    tell: Tell = print,
+    show: Show = lambda what, share: None,
+    material: Material | None = None,
+) -> Outcome:
     """Carry out what was planned.
 
-    resume  go on in the folder where a run was interrupted, or begin where there is none
+    resume    go on in the folder where a run was interrupted, or begin where there is none
+    show      gets after each step of a training what is being done, and the share of that training
+    material  what `read` gives for the folders of `task`, where that has been done already
 
     UsageError, before anything is written, for a folder with another compression in it.
     """
     if not task.folders.data:
-        raise UsageError("compressing needs pictures to learn from and to be judged by; name a folder with --data DIR")
+        raise UsageError(NO_DATA)
     settings = settings_of(task)
     state = load_state(task.out, settings) if resume else None
     if state is None:
@@ -68,12 +80,9 @@ def compress(task: Compression, plan: Plan, *, resume: bool = False, tell: Tell 
     sweep(task.out)
     torch.manual_seed(task.seed)
     cv2.setNumThreads(1)
-    sizes = (task.size, *task.framings, task.model.card.size)
-    material = read_material(task.folders, round(max(max(size) for size in sizes) * 1.25))
+    material = material or read(task.folders, (task.size, *task.framings, task.model.card.size))
     check_classes(task.name, task.model.card, material)
-    if not material.held:
-        raise DataError("there are no pictures to judge by; name a folder that is held back with --validation DIR")
-    run = _Run(task, plan, state, material, tell)
+    run = _Run(task, plan, state, material, tell, show)
     keys = keys_of(settings, task.recipe.steps, plan.limits)
     if done := state.keep(keys, task.out):
         tell(f"{done - 1} of {len(keys) - 1} steps are done")
@@ -90,6 +99,16 @@ def compress(task: Compression, plan: Plan, *, resume: bool = False, tell: Tell 
     return run.conclude()
 
 
+def read(folders: Folders, sizes: Sequence[tuple[int, int]]) -> Material:
+    """All pictures, for networks of these input sizes. DataError, UsageError where there is nothing to learn or judge by."""
+    if not folders.data:
+        raise UsageError(NO_DATA)
+    material = read_material(folders, round(max(max(size) for size in sizes) * 1.25))
+    if not material.held:
+        raise DataError("there are no pictures to judge by; name a folder that is held back with --validation DIR")
+    return material
+
+
 @dataclass(frozen=True)
 class _Run:
     """A compression on its way; `state` grows."""
@@ -99,6 +118,7 @@ class _Run:
     state: State
     material: Material
     tell: Tell
+    show: Show
 
     def begin(self, key: str) -> None:
         """Keep the original as it is, judged at its own size."""
@@ -183,6 +203,7 @@ class _Run:
             seed=task.seed + i,
             note=f"{task.command}: {step.title}",
             tell=self.tell,
+            show=self.show,
         )
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from edgeseg.compress.choose import candidates, choose
-from edgeseg.compress.importance import Loss
+from edgeseg.compress.importance import Importance, Loss
 from edgeseg.compress.prune import Pruned, Unreachable, prune, pruned_card
 from edgeseg.compress.substitute import layer_macs, substitute
 from edgeseg.errors import UsageError
@@ -24,7 +24,7 @@ from edgeseg.recipes.steps import LowRank, Prune, Separable, Step, Substitute
 
 ATTEMPTS = 12  # at a goal in MACs with which all limits are kept
 LEAST = 2.0  # MACs; 1 would be a share
-QUICK = "l2"  # importance that needs no pictures
+QUICK: Importance = "l2"  # importance that needs no pictures
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Aim:
     def macs(self, network: nn.Module) -> float:
         """That `network` is to have after this step."""
         now = self.costs(network)
-        return now.macs * max(1.0, excess(self.limits, now)) ** (-1 / max(1, self.left))
+        needed = max(1.0, excess(self.limits, now)) ** (1 / max(1, self.left))
+        return float(now.macs / needed)
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,9 @@ class Training(Step):
     share    of the time that there is for all training steps
     """
 
+    epochs: int = 20
     teacher: str = ORIGINAL
+    weight: float = 1.0  # of the teacher's answers beside the truth
     temperature: float = 2.0
     share: float = 1.0
 
@@ -142,11 +144,9 @@ class Finetune(Training):
     """`edgeseg.train.loop.train` from the weights that there are, on pictures of the full size."""
 
     kind, stage = "finetune", "float"
-    epochs: int = 20
     batch: int = 32
     learning_rate: float = 2e-3
     average: float = 0.998
-    weight: float = 1.0  # of the teacher's answers beside the truth
 
     @property
     def title(self) -> str:
@@ -161,7 +161,7 @@ class Qat(Training):
     epochs: int = 10
     batch: int = 16
     learning_rate: float = 0.02  # in steps of the int8 grid
-    weight: float = 10.0  # of the teacher's answers beside the truth
+    weight: float = 10.0
 
     @property
     def title(self) -> str:

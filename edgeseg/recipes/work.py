@@ -65,6 +65,7 @@ def do_finetune(step: Finetune, job: Job) -> Made:
         teacher=teacher_of(step, job),
         resume=(job.folder / "state.pt").is_file(),
         tell=job.tell,
+        show=job.show,
     )
     return _trained(job)
 
@@ -130,7 +131,7 @@ def teacher_of(step: Training, job: Job) -> Teacher | None:
     """Loaded; DataError for one that knows other classes."""
     if step.teacher == NO_TEACHER:
         return None
-    teacher = load_teacher(_teacher_name(step, job), step.weight, step.temperature)  # type: ignore[attr-defined]
+    teacher = load_teacher(_teacher_name(step, job), step.weight, step.temperature)
     teacher.check(job.model.card.classes)
     return teacher
 

@@ -1,11 +1,17 @@
-"""Is one faster than the other? A ratio with its interval, or "no difference"."""
+"""Is one faster than the other? A ratio with its interval, or "no difference".
+
+Within one report `speedup` compares files that took turns. Two reports, of two days, are compared by `change`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from edgeseg.report.latency import Timing
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -48,3 +54,78 @@ def speedup(reference: Sequence[Sequence[float]], subject: Sequence[Sequence[flo
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(np.median(resampled, axis=1), [tail, 1 - tail])
     return Ratio(float(np.median(ratios)), float(low), float(high))
+
+
+def fair_rounds(timings: Sequence[Timing], threads: Sequence[int]) -> list[list[list[float]]]:
+    """What to compare files by that were measured together: the times of their runs, round by round.
+
+    Where other processes took the processor from the reference work (`UNDISTURBED`), and with one thread, it is processor time.
+    """
+    shares = [
+        np.median([np.median(c) / np.median(w) for c, w in zip(t.reference.cpu, t.reference.rounds, strict=True)])
+        for t in timings
+        if t.reference is not None and t.reference.rounds
+    ]
+    disturbed = bool(shares) and min(shares) < UNDISTURBED and set(threads) == {1}
+    return [t.cpu if disturbed else t.rounds for t in timings]
+
+
+UNDISTURBED = 0.95  # share of the time that the reference must have had its processor for the clock to be believed
+FEWEST = 5  # blocks
+
+
+@dataclass(frozen=True)
+class Change:
+    """How many times as long a file takes in a newer report: 1.1 is 10 % longer.
+
+    clock  "wall" for the time that passed, "processor" for processor time
+    """
+
+    value: float
+    low: float
+    high: float
+    clock: str
+
+    def is_slower(self, tolerance: float) -> bool:
+        """Longer by more than `tolerance` (0.05 is 5 %), noise aside."""
+        return self.low > 1 + tolerance
+
+    def is_faster(self, tolerance: float) -> bool:
+        return self.high < 1 - tolerance
+
+    def __str__(self) -> str:
+        return f"{100 * (self.value - 1):+.1f} % ({100 * (self.low - 1):+.1f} to {100 * (self.high - 1):+.1f})"
+
+
+def change(old: Mapping[str, Any], new: Mapping[str, Any]) -> Change | None:
+    """From one row of a report to the row of the same file in another; None where either lacks its blocks.
+
+    Every block of a report gives one number: the file's median over the median of the reference work that followed it
+    (`reference.py`). The value is the ratio of the medians of these numbers, its interval the percentile bootstrap over the
+    blocks of either report (95 %), wider by the 2 % by which one file opened twice may differ (`LEAST`).
+
+    With one thread, where another process has taken the processor from the reference for more than a twentieth of the time in
+    either report, processor time is compared and not the time that passed.
+    """
+    if not all("blocks" in row and len(row["blocks"]["wall_ms"]) >= FEWEST for row in (old, new)):
+        return None
+    one_thread = old["threads"] == new["threads"] == 1
+    disturbed = min(_had_processor(row) for row in (old, new)) < UNDISTURBED
+    clock = "processor" if one_thread and disturbed else "wall"
+    before, after = (_normalised(row, "cpu" if clock == "processor" else "wall") for row in (old, new))
+    random = np.random.default_rng(0)
+    resampled = [np.median(random.choice(x, (RESAMPLES, len(x))), axis=1) for x in (before, after)]
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(resampled[1] / resampled[0], [tail, 1 - tail])
+    return Change(float(np.median(after) / np.median(before)), float(low / LEAST), float(high * LEAST), clock)
+
+
+def _had_processor(row: Mapping[str, Any]) -> float:
+    """Share of the time that the reference had its processor."""
+    blocks = row["blocks"]
+    return float(np.median(np.divide(blocks["reference_cpu_ms"], blocks["reference_wall_ms"])))
+
+
+def _normalised(row: Mapping[str, Any], clock: str) -> Any:
+    blocks = row["blocks"]
+    return np.divide(blocks[f"{clock}_ms"], blocks[f"reference_{clock}_ms"]) * row["reference_repeats"]

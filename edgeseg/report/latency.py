@@ -4,6 +4,9 @@ The files are measured in turn, in rounds (A B C A B C ...), so that a drift of 
 all alike; every second round goes backwards (A B C, C B A), so that no file always follows the same one. Every round gives
 each file a block of runs, of which the first is not timed: it finds the caches full of another file's weights, and perhaps that
 file's threads still spinning. Ratios are taken within rounds (`compare.py`).
+
+Beside the time that passed, the processor time of the process is noted: on a machine that is shared, a run of one thread takes
+the same processor time however often it was interrupted. With more threads it says nothing of latency.
 """
 
 from __future__ import annotations
@@ -17,14 +20,23 @@ import numpy as np
 import numpy.typing as npt
 
 ROUND = 5  # runs of one file before the next file's turn
+REFERENCE_RUNS = 3  # of the work that is the same every day, after each turn of a file
 MIN_ROUNDS = 10
 
 
 @dataclass
 class Timing:
-    """Of one subject: `rounds[i]` are the milliseconds of its runs in round i. `error` ends its measurement."""
+    """Of one subject: `rounds[i]` are the milliseconds of its runs in round i. `error` ends its measurement.
+
+    cpu        the same, of processor time
+    starts_s   when each round began, in seconds from the beginning of the measurement
+    reference  of what was measured after each of its turns, if anything was
+    """
 
     rounds: list[list[float]] = field(default_factory=list)
+    cpu: list[list[float]] = field(default_factory=list)
+    starts_s: list[float] = field(default_factory=list)
+    reference: Timing | None = None
     error: str | None = None
 
     @property
@@ -36,10 +48,14 @@ class Timing:
         return sum(map(sum, self.rounds))
 
     def percentiles(self) -> dict[str, float]:
-        """{"median", "p90", "p99"} of all runs, in milliseconds."""
+        """{"median", "p90", "p99", "max"} of all runs, in milliseconds."""
+        median, p90, p99, most = self.quantiles((50, 90, 99, 100))
+        return {"median": median, "p90": p90, "p99": p99, "max": most}
+
+    def quantiles(self, percents: Sequence[float]) -> list[float]:
+        """Of all runs, in milliseconds."""
         values = [ms for block in self.rounds for ms in block]
-        median, p90, p99 = (round(float(v), 4) for v in np.percentile(values, [50, 90, 99]))
-        return {"median": median, "p90": p90, "p99": p99}
+        return [round(float(v), 4) for v in np.percentile(values, percents)]
 
 
 def measure(
@@ -48,30 +64,37 @@ def measure(
     min_seconds: float = 2.0,
     warmup: int = 10,
     min_rounds: int = MIN_ROUNDS,
+    references: Sequence[Callable[[], object]] | None = None,
     clock_ns: Callable[[], int] = time.perf_counter_ns,
     on_round: Callable[[float], None] | None = None,
 ) -> list[Timing]:
     """Time each of `subjects`, in turn, until each has at least `min_rounds` rounds and `min_seconds` of measured time.
 
-    warmup    untimed runs of each before the first round
-    on_round  is told after every round which share of the work is done, 0..1
+    warmup      untimed runs of each before the first round
+    references  one for each subject, measured after each of its turns (`reference.py`)
+    on_round    is told after every round which share of the work is done, 0..1
 
     A subject that raises keeps the reason in `Timing.error` and is not called again; the others go on.
     """
-    timings = [Timing() for _ in subjects]
+    timings = [Timing(reference=Timing() if references else None) for _ in subjects]
+    beside = dict(zip(map(id, timings), references or (), strict=False))
+    began = clock_ns()
 
     def turn(subject: Callable[[], object], timing: Timing, runs: int, keep: bool) -> None:
-        block = []
+        block, cpu, first = [], [], clock_ns()
         try:
             for _ in range(runs):
-                start = clock_ns()
+                worked, start = time.process_time_ns(), clock_ns()
                 subject()
                 block.append((clock_ns() - start) / 1e6)
+                cpu.append((time.process_time_ns() - worked) / 1e6)
         except Exception as error:
             timing.error = str(error) or type(error).__name__
             return
         if keep:
             timing.rounds.append(block)
+            timing.cpu.append(cpu)
+            timing.starts_s.append((first - began) / 1e9)
 
     collecting = gc.isenabled()
     gc.disable()  # a collection in the middle of a run would be charged to the model
@@ -91,6 +114,9 @@ def measure(
                 turn(subject, timing, 1, keep=False)
                 if timing.error is None:
                     turn(subject, timing, ROUND, keep=True)
+                if timing.reference is not None:
+                    turn(beside[id(timing)], timing.reference, 1, keep=False)
+                    turn(beside[id(timing)], timing.reference, REFERENCE_RUNS, keep=True)
             forward = not forward
     finally:
         if collecting:

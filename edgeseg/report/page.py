@@ -1,106 +1,77 @@
-"""A report of `bench.py` as a table for people: Markdown, and one HTML page that needs nothing else."""
+"""Reports of `bench.py` as one HTML page that needs nothing else: no script, no network, light and dark, and it prints."""
 
 from __future__ import annotations
 
-import html
-import json
-from collections.abc import Callable, Sequence
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from edgeseg.errors import DataError
+from edgeseg.errors import MissingExtraError
+from edgeseg.report import charts
+from edgeseg.report.boards import BOARDS
+from edgeseg.report.columns import COSTS, FILE, TIMES, Column, Row, accuracy_of, failed, good, label, used
 from edgeseg.report.device import name_device
+from edgeseg.report.schema import Report, to_json
+from edgeseg.report.text import NOTES, comparisons, software, to_csv, to_markdown
 from edgeseg.whole import write_whole
 
-SCHEMA = 1  # of the JSON; raised when a key changes its meaning or goes
-Report = dict[str, Any]
-Row = dict[str, Any]
+__all__ = ["Picture", "to_csv", "to_html", "to_json", "to_markdown", "write_text"]
+
+LAYERS_OPEN = 15  # shown at once; the rest folds out
+BARS_AFTER = "threads"
 
 
-def _scaled(factor: float, digits: int) -> Callable[[float | None], str]:
-    return lambda value: "" if value is None else f"{value / factor:.{digits}f}"
+@dataclass(frozen=True)
+class Picture:
+    """An image for the page, as JPEG or PNG bytes."""
+
+    title: str
+    data: bytes
+
+    @property
+    def source(self) -> str:
+        kind = "png" if self.data.startswith(b"\x89PNG") else "jpeg"
+        return f"data:image/{kind};base64,{base64.b64encode(self.data).decode()}"
 
 
-def _ms(key: str) -> Callable[[Row], str]:
-    return lambda row: "" if row["latency_ms"].get(key) is None else f"{row['latency_ms'][key]:.2f}"
+def to_html(
+    reports: Sequence[Report],
+    pictures: Sequence[Picture] = (),
+    *,
+    changes: Mapping[str, Sequence[str]] | None = None,
+    failures: Sequence[tuple[str, str]] = (),
+) -> str:
+    """One self-contained page of one report or several. MissingExtraError without jinja2.
 
-
-_mega, _kilobytes, _mebibytes = _scaled(1e6, 1), _scaled(1e3, 0), _scaled(2**20, 0)
-
-# Heading with its unit -> cell of a row.
-COLUMNS: dict[str, Callable[[Row], str]] = {
-    "file": lambda row: Path(row["path"]).name,
-    "median ms": _ms("median"),
-    "p90 ms": _ms("p90"),
-    "p99 ms": _ms("p99"),
-    "cold ms": _ms("cold"),
-    "against float": lambda row: row.get("speedup", {}).get("verdict", ""),
-    "file kB": lambda row: _kilobytes(row["size_bytes"]),
-    "peak MiB": lambda row: _mebibytes(row["peak_rss_bytes"]),
-    "MMAC": lambda row: _mega(row["macs"]),
-    "MFLOP": lambda row: _mega(row["flops"]),
-    "M params": lambda row: _scaled(1e6, 2)(row["params"]),
-    "size HxW": lambda row: "{}x{}".format(*row["size_hw"]),
-    "backend": lambda row: row["backend"],
-    "threads": lambda row: str(row["threads"]),
-    "runs": lambda row: str(row["runs"]),
-    "prepare ms": lambda row: f"{row['stages_ms']['prepare']:.3f}",
-    "decode ms": lambda row: f"{row['stages_ms']['decode']:.3f}",
-}
-BAR_AFTER = "file"  # on the page, where people would rather look than read
-
-NOTES = """\
-Latency is that of inference alone, after {warmup} warm-up runs, in rounds in which the files take turns; the first run of a
-turn is not timed. Cold is opening and the first inference in a fresh process. Prepare is from a 720p frame to the input tensor,
-decode from the output to a matte or class ids. Peak is the memory of the whole process. "Against float" is how many times
-faster than the float file of its own format (else the first): the ratio of medians within rounds with its 95 % bootstrap
-interval, "no difference" where that comes within 2 % of 1. FLOPs = 2 x MACs."""
-
-
-def to_markdown(report: Report) -> str:
-    """Heading with the device, one row a file, the failures with their reasons, and how it was measured."""
-    good = [row for row in report["results"] if "error" not in row]
-    bad = [row for row in report["results"] if "error" in row]
-    parts = [f"## {name_device(report['device'])}", _software(report)]
-    if good:
-        parts.append(_table(good))
-        parts += _accuracies(good)
-        parts.append(NOTES.format(**report["measured"]))
-        parts += [_operators(row) for row in good if "operators" in row]
-    if bad:
-        parts.append("\n".join(f"- failed: `{row['path']}`: {row['error']}" for row in bad))
-    return "\n\n".join(parts) + "\n"
-
-
-def to_html(reports: Sequence[Report]) -> str:
-    """One self-contained page: a section for each report, and bars of the medians on one scale for all of them."""
-    rows = [row for report in reports for row in report["results"] if "error" not in row]
-    longest = max((row["latency_ms"]["p90"] for row in rows), default=1.0)
-    sections = "\n".join(_section(report, longest) for report in reports)
-    page = Template((Path(__file__).parent / "template.html").read_text(encoding="utf-8"))
-    return page.substitute(sections=sections)
-
-
-def to_json(report: Report) -> str:
-    return json.dumps(report, indent=2, allow_nan=False) + "\n"
-
-
-def read_report(path: Path) -> Report:
-    """A report that was written as JSON, on this machine or another. DataError where it is none, or of a newer schema."""
+    changes   heading -> cells, of what became of files between reports (`changes.cells`)
+    failures  (name, reason) of what could not be had at all: a report, a device
+    """
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"report {path} cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}); write one with: edgeseg bench --json > {path}") from None
-    if not isinstance(report, dict) or not {"schema", "device", "measured", "results"} <= report.keys():
-        raise DataError(f"{path} is not a report of edgeseg bench; write one with: edgeseg bench --json > {path}")
-    if report["schema"] != SCHEMA:
-        raise DataError(
-            f"report {path} has schema {report['schema']}, this edgeseg reads {SCHEMA}; use one version on all devices"
-        )
-    return report
+        import jinja2
+    except ImportError:
+        raise MissingExtraError("jinja2", "report", "writing a page") from None
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string((Path(__file__).parent / "template.html").read_text(encoding="utf-8"))
+    rows = [row for report in reports for row in good(report["results"])]
+    return template.render(
+        sections=[_section(report) for report in reports],
+        summary=_summary(reports),
+        pareto=_pareto(reports),
+        estimates=_estimates(rows),
+        pictures=pictures,
+        changes=_plain(changes or {}),
+        failures=failures,
+        notes=NOTES.format(**reports[0]["measured"]) if reports else "",
+    )
+
+
+def _plain(cells: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """A table of the template, of heading -> cells."""
+    count = len(next(iter(cells.values()), []))
+    rows = [[(heading, column[i]) for heading, column in cells.items()] for i in range(count)]
+    return {"headings": list(cells), "rows": rows, "bars": [], "bars_after": None}
 
 
 def write_text(path: Path, text: str) -> None:
@@ -108,73 +79,136 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, text.encode())
 
 
-def _software(report: Report) -> str:
-    device = report["device"]
-    versions = [f"{name} {version}" for name, version in device["versions"].items()]
-    facts = [f"Python {device['python']}", *versions, f"governor {device['governor']}" if device["governor"] else None]
-    if device["temperature_c"] is not None:
-        facts.append(f"{device['temperature_c']:.0f} to {device['temperature_end_c']:.0f} degrees C")
-    return ", ".join(fact for fact in facts if fact) + f"; {report['measured']['date']}."
+def _section(report: Report) -> dict[str, Any]:
+    """What the template shows of one device."""
+    rows = good(report["results"])
+    longest = max((row["latency_ms"]["p90"] for row in rows), default=1.0)
+    return {
+        "title": name_device(report["device"]),
+        "software": software(report),
+        "throttled": bool(report["device"].get("throttled")),
+        "energy": report.get("energy"),
+        "times": _table(TIMES, rows, longest),
+        "costs": _table(COSTS, rows),
+        "uncounted": [line for row in rows if (line := _uncounted(row))],
+        "comparisons": comparisons(report),
+        "distributions": _distributions(rows),
+        "files": [_layers(row, rows, report) for row in rows if row.get("layers") or "operators" in row],
+        "failures": [(row["path"], row["error"]) for row in failed(report["results"])],
+    }
 
 
-def _used(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """The columns that have something to say, with their cells."""
-    table = {heading: [cell(row) for row in rows] for heading, cell in COLUMNS.items()}
-    return {heading: cells for heading, cells in table.items() if any(cells)}
+def _table(columns: Mapping[str, Column], rows: Sequence[Row], longest: float | None = None) -> dict[str, Any]:
+    cells = used(columns, rows)
+    if FILE in cells:
+        cells[FILE] = [label(row, rows) for row in rows]
+    bars = [[100 * row["latency_ms"][key] / longest for key in ("p90", "median")] for row in rows] if longest else []
+    return _plain(cells) | {"bars": bars, "bars_after": BARS_AFTER if bars else None}
 
 
-def _table(rows: Sequence[Row]) -> str:
-    """Markdown with columns padded, so that it reads on a terminal too."""
-    table = _used(rows)
-    widths = {heading: max(map(len, [heading, *cells])) for heading, cells in table.items()}
-    lines = [[heading.ljust(widths[heading]) for heading in table], ["-" * width for width in widths.values()]]
-    for i in range(len(rows)):
-        lines.append([cells[i].ljust(widths[heading]) for heading, cells in table.items()])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _uncounted(row: Row) -> str:
+    cost = row.get("cost") or {}
+    if "error" in cost:
+        return f"{Path(row['path']).name} could not be counted: {cost['error']}"
+    operators = ", ".join(f"{name} x {calls}" for name, calls in cost.get("uncounted", {}).items())
+    return f"{Path(row['path']).name}: {operators}" if operators else ""
 
 
-def _accuracies(rows: Sequence[Row]) -> list[str]:
-    """A line for each model that says how good its float network was."""
-    models = {row["model"]: row["accuracy"] for row in rows if row["accuracy"]}
-    return [f"{name} in float: {', '.join(f'{k} {v:.3f}' for k, v in found.items())}." for name, found in models.items()]
+def _distributions(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    known = [row for row in rows if row.get("quantiles_ms")]
+    if not known:
+        return []
+    low = min(row["quantiles_ms"][0] for row in known)
+    high = max(row["quantiles_ms"][-2] for row in known)  # without the slowest fortieth, whose maximum is in the table
+    return [
+        {
+            "label": label(row, rows),
+            "svg": charts.density(row["quantiles_ms"], low, high),
+            "low": f"{low:.2f}",
+            "high": f"{high:.2f}",
+            "median": f"{row['latency_ms']['median']:.2f}",
+        }
+        for row in known
+    ]
 
 
-def _operators(row: Row) -> str:
-    name = Path(row["path"]).name
-    if row["operators"] is None:
-        return f"{name}: {row['backend']} does not tell the time of its operators."
-    lines = [f"{r['share']:6.1%}  {r['ms']:8.3f} ms  {r['nodes']:4d} x {r['op']} ({r['dtype']})" for r in row["operators"]]
-    return "\n".join(
-        [f"{name}, by operator as optimised, while profiled (slower than above):", "", *(f"    {x}" for x in lines)]
-    )
+def _layers(row: Row, rows: Sequence[Row], report: Report) -> dict[str, Any]:
+    layers = sorted(row.get("layers", []), key=lambda layer: -(layer["ms"] or 0))
+    timed = [layer for layer in layers if layer["ms"]]
+    longest = max((layer["ms"] for layer in timed), default=1.0)
+    peaks = report.get("roofline", {}).get("measured", {}).get(str(row["threads"]))
+    shown = [
+        {
+            "name": layer["name"],
+            "kind": layer["kind"],
+            "ms": f"{layer['ms']:.3f}",
+            "share": f"{layer['share']:.1%}",
+            "width": 100 * layer["ms"] / longest,
+            "limit": 100 * min(layer.get("limit_ms", 0), longest) / longest if "limit_ms" in layer else None,
+            "reached": f"{layer['limit_share']:.0%} of the limit by {layer['bound']}" if "limit_share" in layer else "",
+            "macs": f"{layer['macs'] / 1e6:.2f}",
+            "intensity": f"{layer['intensity']:.1f}",
+        }
+        for layer in timed
+    ]
+    return {
+        "label": label(row, rows),
+        "first": shown[:LAYERS_OPEN],
+        "rest": shown[LAYERS_OPEN:],
+        "operators": row.get("operators") or [],
+        "other": sorted((row.get("other_ms") or {}).items(), key=lambda item: -item[1]),
+        "reason": row.get("profile_error", ""),
+        "roofline": charts.roofline(layers, peaks) if peaks else "",
+        "how": peaks["how"] if peaks else "",
+    }
 
 
-def _section(report: Report, longest: float) -> str:
-    escape = html.escape
-    good = [row for row in report["results"] if "error" not in row]
-    parts = [f"<h2>{escape(name_device(report['device']))}</h2>", f"<p>{escape(_software(report))}</p>"]
-    if good:
-        table = _used(good)
-        head = "".join(f"<th>{escape(h)}</th>" + ("<th>median, p90</th>" if h == BAR_AFTER else "") for h in table)
-        body = "".join(
-            "<tr>"
-            + "".join(
-                f"<td>{escape(cells[i])}</td>" + (f"<td>{_bar(row, longest)}</td>" if heading == BAR_AFTER else "")
-                for heading, cells in table.items()
+def _summary(reports: Sequence[Report]) -> list[str]:
+    """What somebody who reads three lines should know."""
+    lines = []
+    for report in reports:
+        rows = good(report["results"])
+        for model in dict.fromkeys(row["model"] for row in rows):
+            own = [row for row in rows if row["model"] == model]
+            first = min(own, key=lambda row: row["latency_ms"]["median"])
+            text = (
+                f"{model}: {first['latency_ms']['median']:.2f} ms by {label(first, rows)} on {first['threads']} "
+                f"thread{'s' if first['threads'] > 1 else ''}, {1000 / first['latency_ms']['median']:.0f} frames a second"
             )
-            + "</tr>\n"
-            for i, row in enumerate(good)
-        )
-        parts.append(f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>")
-        parts += [f"<p>{escape(line)}</p>" for line in _accuracies(good)]
-        parts.append(f"<p>{escape(NOTES.format(**report['measured']))}</p>")
-        parts += [f"<pre>{escape(_operators(row))}</pre>" for row in good if "operators" in row]
-    for row in report["results"]:
-        if "error" in row:
-            parts.append(f"<p class=failed>failed: <code>{escape(row['path'])}</code>: {escape(row['error'])}</p>")
-    return "<section>" + "\n".join(parts) + "</section>"
+            if verdict := first.get("speedup", {}).get("verdict"):
+                text += f"; against float: {verdict}"
+            lines.append(f"{text} ({report['device'].get('board') or report['device'].get('cpu') or 'unknown machine'}).")
+        if report["device"].get("throttled"):
+            lines.append("The machine was slowed down for heat or voltage while it was measured: measure again.")
+        if bad := failed(report["results"]):
+            lines.append(f"{len(bad)} of {len(report['results'])} could not be measured; the reasons are below.")
+    return lines
 
 
-def _bar(row: Row, longest: float) -> str:
-    median, p90 = (100 * row["latency_ms"][key] / longest for key in ("median", "p90"))
-    return f'<div class=bar><i style="width:{p90:.1f}%"></i><b style="width:{median:.1f}%"></b></div>'
+def _pareto(reports: Sequence[Report]) -> list[dict[str, Any]]:
+    """Accuracy against latency and against MACs, for every figure of accuracy that two files or more have."""
+    rows = [(row, report) for report in reports for row in good(report["results"])]
+    several = len(reports) > 1
+    plots = []
+    for key in dict.fromkeys(key for row, _ in rows for key in accuracy_of(row)):
+        own = [(row, report) for row, report in rows if key in accuracy_of(row)]
+        if len({accuracy_of(row)[key] for row, _ in own}) < 2:
+            continue
+        names = [label(r, [x for x, _ in rows]) + (f", {name_device(rep['device'])}" if several else "") for r, rep in own]
+        latency = [(row["latency_ms"]["median"], accuracy_of(row)[key]) for row, _ in own]
+        plots.append({"names": names, "svg": charts.scatter(latency, "median ms", key), "key": key, "cost": "latency"})
+        if all(row["macs"] for row, _ in own):
+            macs = [(row["macs"] / 1e6, accuracy_of(row)[key]) for row, _ in own]
+            plots.append({"names": names, "svg": charts.scatter(macs, "MMAC", key), "key": key, "cost": "MACs"})
+    return plots
+
+
+def _estimates(rows: Sequence[Row]) -> dict[str, Any]:
+    """What files would need at best on other devices."""
+    known = {label(row, rows): row for row in rows if row.get("at_best_ms")}
+    names = [name for name in BOARDS if any(name in row["at_best_ms"] for row in known.values())]
+    return {
+        "headings": [BOARDS[name].title for name in names],
+        "rows": [(file, [f"{row['at_best_ms'][n]:.2f}" for n in names]) for file, row in known.items()],
+        "notes": [(BOARDS[n].title, f"{BOARDS[n].unit}; {BOARDS[n].assumptions}", BOARDS[n].sources) for n in names],
+    }

@@ -27,7 +27,7 @@ class DepthwiseConvolution(torch.autograd.Function):
         return F.conv2d(x, weight, None, stride, weight.shape[2] // 2, 1, len(weight))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         stride, channels, k = ctx.stride, len(weight), weight.shape[2]
         to_x = to_weight = None
@@ -69,5 +69,5 @@ def _forward(self: nn.Conv2d, x: Tensor) -> Tensor:
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         x, weight = x.to(dtype), weight.to(dtype)
-    out: Tensor = DepthwiseConvolution.apply(x, weight, self.stride[0])
+    out: Tensor = DepthwiseConvolution.apply(x, weight, self.stride[0])  # type: ignore[no-untyped-call]
     return out

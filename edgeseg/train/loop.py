@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -86,6 +87,9 @@ def train(
         tell(f"resuming after epoch {len(rows)}" + (f", with other {', '.join(changed)} than before" if changed else ""))
     if where.first:
         make_folder(out)
+        if state.is_file() and not resume:
+            os.replace(state, out / "state.before.pt")
+            tell(f"{state} of a training before this one is kept as state.before.pt")
         for name in WRITTEN:
             remove_parts(out / name)
         save_state(state, learner, rows, settings, seconds)

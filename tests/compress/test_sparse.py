@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edgeseg.compress.sparse import WHERE_IT_PAYS, Masks, magnitude, n_of_m
+from edgeseg.compress.sparse import Masks, magnitude, n_of_m
 from edgeseg.errors import UsageError
 from tests.compress.shapes import Tiny, batches, iou, loss, trained
 
@@ -146,5 +146,5 @@ def test_a_pattern_that_cannot_be_is_refused(n: int, m: int) -> None:
 
 
 def test_every_runtime_that_we_export_for_has_a_word() -> None:
-    text = " ".join(WHERE_IT_PAYS)
+    text = " ".join(magnitude(Tiny(), 0.5).where_it_pays)
     assert all(name in text for name in ("litert int8", "litert float", "onnxruntime", "TensorRT"))

@@ -85,6 +85,12 @@ def test_what_cannot_be_is_refused_in_one_line(rewrites: Any, message: str) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_what_gives_the_logits_is_left_alone() -> None:
+    card = ModelCard("deeplabv3plus-mobilenetv2", size=(32, 32), rewrites={"head": {"kind": "low_rank", "rank": 1}})
+    with pytest.raises(ModelError, match="it gives the logits"):
+        card.build()
+
+
 def test_a_grouped_convolution_is_left_alone() -> None:
     with pytest.raises(ModelError, match="it has 8 groups"):
         rewrite(nn.Sequential(nn.Conv2d(8, 8, 3, groups=8)), {"0": {"kind": "separable", "multiplier": 1}})

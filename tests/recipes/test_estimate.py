@@ -12,7 +12,7 @@ from edgeseg import assets
 from edgeseg.errors import UsageError
 from edgeseg.models.checkpoint import load_model
 from edgeseg.recipes.estimate import Speed, costs, device_speed, file_bytes
-from edgeseg.report.page import SCHEMA
+from edgeseg.report.schema import SCHEMA
 from tests.recipes.tiny import CARD
 
 

@@ -173,11 +173,11 @@ def test_pruned_substituted_and_pruned_again(judged_by: Any, tiny: Path, data: P
         LowRank(layers=("mix.*",), energies=(0.5,), judged_by=judged_by),
         PRUNE,
     )
-    one = task(tiny, data, tmp_path / "out", *steps, limit=0.4)
+    one = task(tiny, data, tmp_path / "out", *steps, limit=0.3)
     result = done(one)
     model = load_model(result.path)
     assert {row["kind"] for row in model.card.rewrites.values()} == {"separable", "low_rank"}
-    assert result.costs.macs <= 0.4 * result.rows[0].costs.macs
+    assert result.costs.macs <= 0.3 * result.rows[0].costs.macs
     macs = [row.costs.macs for row in result.rows]
     assert macs == sorted(macs, reverse=True)
     assert len(set(macs)) == 5

@@ -1,6 +1,8 @@
 """A whole report over small ONNX files that the tests write."""
 
+import csv
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -15,9 +17,11 @@ from edgeseg import assets
 from edgeseg.errors import DataError, ModelError, OutputError, UsageError
 from edgeseg.report import probe as probe_module
 from edgeseg.report.bench import Options, _compare, find_files, run_bench
+from edgeseg.report.boards import BOARDS
 from edgeseg.report.latency import Timing
-from edgeseg.report.page import SCHEMA, read_report, to_html, to_json, to_markdown, write_text
+from edgeseg.report.page import to_csv, to_html, to_json, to_markdown, write_text
 from edgeseg.report.probe import peak_rss_bytes, probe
+from edgeseg.report.schema import READABLE, SCHEMA, read_report
 from tests.runtime.tiny_models import ONNX_SPEC, write_onnx, write_tflite
 
 QUICK = Options(min_seconds=0, warmup=1)
@@ -44,10 +48,10 @@ def report(folder):
 
 
 def test_the_keys_are_as_promised(report, folder):
-    assert {"schema", "device", "measured", "results"} == report.keys()
+    assert report.keys() == {"schema", "device", "measured", "energy", "roofline", "results", "comparisons"}
     row = report["results"][0]
     assert row.keys() >= PROMISED
-    assert row["latency_ms"].keys() == {"median", "p90", "p99", "cold"}
+    assert row["latency_ms"].keys() == {"median", "p90", "p99", "max", "cold"}
     assert row["path"] == str(folder / "float.onnx")
     assert (row["backend"], row["format"], row["threads"], row["size_hw"]) == ("ort", "onnx", 1, [32, 32])
     assert (row["macs"], row["flops"], row["params"]) == (3072, 6144, 48)
@@ -55,7 +59,12 @@ def test_the_keys_are_as_promised(report, folder):
     assert (row["runs"], row["warmup"]) == (50, 1)
     assert 0 < row["latency_ms"]["median"] <= row["latency_ms"]["p90"] <= row["latency_ms"]["p99"]
     assert row["latency_ms"]["cold"] > row["latency_ms"]["median"]
+    assert row["latency_ms"]["p99"] <= row["latency_ms"]["max"] == row["quantiles_ms"][-1]
     assert row["stages_ms"].keys() == {"prepare", "decode"}
+    assert {len(blocks) for blocks in row["blocks"].values()} == {row["rounds"]}
+    assert row["cost"]["macs"] == 3072  # counted in the file; that of its Spec is the network's
+    assert row["at_best_ms"].keys() == BOARDS.keys()
+    assert row["energy_mj"] is None or row["energy_mj"] > 0
     assert json.loads(to_json(report)) == report
 
 
@@ -77,6 +86,62 @@ def test_both_backends_are_measured(report):
     row = report["results"][-1]
     assert (row["backend"], row["format"], row["precision"], row["runs"]) == ("litert", "tflite", "int8", 50)
     assert row["macs"] is None  # its Spec does not say
+
+
+def test_threads_are_swept_in_one_run(folder):
+    report = run_bench([folder / "float.onnx", folder / "int8.onnx"], Options(threads=(1, 2), min_seconds=0, warmup=1))
+    rows = report["results"]
+    assert [(Path(row["path"]).name, row["threads"]) for row in rows] == [
+        *(("float.onnx", 1), ("float.onnx", 2), ("int8.onnx", 1), ("int8.onnx", 2)),
+    ]
+    assert report["measured"]["threads"] == [1, 2]
+    pairs = [(pair["first"], pair["second"], pair["differ"]) for pair in report["comparisons"]]
+    assert pairs == [(0, 1, "threads"), (0, 2, "precision"), (1, 3, "precision"), (2, 3, "threads")]
+    assert "float.onnx, 2 threads" in to_markdown(report)
+
+
+def test_layers_have_times_and_limits(folder, monkeypatch):
+    monkeypatch.setattr("edgeseg.report.roofline.SECONDS", 0.05)
+    options = dataclasses.replace(QUICK, operators=True, roofline=True)
+    report = run_bench([folder / "float.onnx", folder / "int8.tflite"], options)
+    peaks = report["roofline"]["measured"]["1"]
+    assert peaks["is_measured"]
+    assert not any(board["peaks"]["is_measured"] for board in report["roofline"]["estimates"].values())
+    for row in report["results"]:
+        (layer,) = row["layers"]
+        assert layer["ms"] > 0
+        least = max(layer["macs"] / peaks[f"{layer['operands']}_macs_per_s"], layer["moved_bytes"] / peaks["bytes_per_s"])
+        assert layer["limit_ms"] == pytest.approx(1e3 * least, abs=1e-5)
+        assert layer["limit_share"] == pytest.approx(1e3 * least / layer["ms"], rel=0.1, abs=1e-3)
+        assert row["at_best_ms"]["measured"] == pytest.approx(1e3 * least, abs=1e-4)
+    page = to_html([report])
+    assert page.count("Roofline</h4>") == 2
+    assert "of the limit by memory" in page
+
+
+def test_a_spreadsheet(report):
+    text = to_csv([report])
+    first, lines = next(csv.DictReader(io.StringIO(text))), list(csv.reader(io.StringIO(text)))
+    assert first["file"] == "float.onnx"
+    assert float(first["median ms"]) == round(report["results"][0]["latency_ms"]["median"], 2)
+    assert len({len(line) for line in lines}) == 1
+    assert [line[-1] != "" for line in lines[1:]] == ["error" in row for row in report["results"]]
+
+
+@pytest.mark.parametrize("schema", READABLE)
+def test_older_reports_are_read_and_shown(report, tmp_path, schema):
+    old = json.loads(to_json(report)) | {"schema": schema}
+    if schema == 1:  # as it was: no blocks, no costs, no comparisons
+        for key in ("energy", "roofline", "comparisons"):
+            del old[key]
+        for row in old["results"]:
+            for key in ("blocks", "cost", "quantiles_ms", "at_best_ms", "energy_mj", "reference_repeats"):
+                row.pop(key, None)
+        del old["device"]["throttled"]
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    read = read_report(tmp_path / "old.json")
+    assert "float.onnx" in to_html([read, report])
+    assert "float.onnx" in to_markdown(read)
 
 
 def test_no_float_file_no_ratio(folder):
@@ -102,7 +167,8 @@ REFERENCES = [
 
 @pytest.mark.parametrize(("files", "expected"), [c[1:] for c in REFERENCES], ids=[c[0] for c in REFERENCES])
 def test_the_reference(files, expected):
-    rows = [{"path": str(i), "model": m, "format": f, "precision": p, "size_hw": [8, 8]} for i, (m, f, p) in enumerate(files)]
+    same = {"size_hw": [8, 8], "threads": 1}
+    rows = [{"path": str(i), "model": m, "format": f, "precision": p, **same} for i, (m, f, p) in enumerate(files)]
     _compare(rows, {i: Timing([[1.0 + i]] * 10) for i in range(len(rows))})
     assert [row.get("speedup", {}).get("against") for row in rows] == [None if e is None else str(e) for e in expected]
     assert all(
@@ -116,7 +182,7 @@ def test_markdown_says_how_it_was_measured(report):
     text = to_markdown(report)
     header, rule, *rows = (line for line in text.splitlines() if line.startswith("|"))
     assert [cell.strip() for cell in header.strip("|").split("|")][:7] == [
-        *("file", "median ms", "p90 ms", "p99 ms", "cold ms", "against float", "file kB"),
+        *("file", "median ms", "p90 ms", "p99 ms", "max ms", "cold ms", "against float"),
     ]
     assert len({len(line) for line in (header, rule, *rows)}) == 1  # columns are aligned
     for needle in (
@@ -140,7 +206,7 @@ def test_html_needs_nothing_else_and_escapes(report):
     assert "<script" not in page
     assert "Board &lt;script&gt;" in page
     assert "http" not in page
-    assert page.count("<tr>") == 2 * (1 + 3)
+    assert page.count("float.onnx</td>") == 2 * 2 + 1  # twice for each device, once among the estimates
 
 
 def test_a_report_comes_back(report, tmp_path):
@@ -157,6 +223,7 @@ UNREADABLE = [
         json.dumps({"schema": SCHEMA + 1, "device": {}, "measured": {}, "results": []}),
         f"schema {SCHEMA + 1}",
     ),
+    ("results that are none", json.dumps({"schema": SCHEMA, "device": {}, "measured": {}, "results": 3}), "not a report"),
 ]
 
 
@@ -175,7 +242,7 @@ def test_a_page_that_cannot_be_written(tmp_path):
         write_text(tmp_path / "file" / "page.html", "")
 
 
-@pytest.mark.parametrize("options", [{"threads": 0}, {"warmup": -1}, {"min_seconds": -0.1}])
+@pytest.mark.parametrize("options", [{"threads": (0,)}, {"threads": ()}, {"warmup": -1}, {"min_seconds": -0.1}])
 def test_options_that_cannot_be_right(options):
     with pytest.raises(UsageError, match="at least"):
         Options(**options)

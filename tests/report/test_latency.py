@@ -1,6 +1,7 @@
 """The measuring is tested with a clock of its own: no test here depends on how fast the machine is."""
 
 import gc
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeseg.report.compare import Ratio, speedup
-from edgeseg.report.latency import MIN_ROUNDS, ROUND, Timing, measure, noise
+from edgeseg.report.latency import MIN_ROUNDS, REFERENCE_RUNS, ROUND, Timing, measure, noise
 
 
 class Clock:
@@ -45,7 +46,7 @@ def test_at_least_fifty_runs_and_the_asked_time():
     assert ROUND * MIN_ROUNDS >= 50
     # 0.2 s of 1 ms runs are 200 runs, that is 40 rounds; the slow one takes part in all of them.
     assert (quick.runs, slow.runs) == (200, 200)
-    assert quick.percentiles() == {"median": 1.0, "p90": 1.0, "p99": 1.0}
+    assert quick.percentiles() == {"median": 1.0, "p90": 1.0, "p99": 1.0, "max": 1.0}
     assert slow.total_ms == 20_000
 
 
@@ -62,7 +63,31 @@ def test_the_first_run_of_a_block_is_not_timed():
 
 def test_percentiles_by_hand():
     timing = Timing([[float(ms) for ms in range(1, 6)], [float(ms) for ms in range(6, 12)]])  # 1 .. 11
-    assert timing.percentiles() == {"median": 6.0, "p90": 10.0, "p99": 10.9}
+    assert timing.percentiles() == {"median": 6.0, "p90": 10.0, "p99": 10.9, "max": 11.0}
+    assert timing.quantiles((0, 25, 100)) == [1.0, 3.5, 11.0]
+
+
+def test_a_reference_follows_every_turn():
+    clock = Clock()
+    subjects = [clock.subject("a", 2), clock.subject("b", 4)]
+    references = [clock.subject("r", 1), clock.subject("s", 3)]
+    options = {"min_seconds": 0, "warmup": 0, "min_rounds": 2, "clock_ns": clock}
+    a, b = measure(subjects, references=references, **options)
+    one, other = "a" * (1 + ROUND) + "r" * (1 + REFERENCE_RUNS), "b" * (1 + ROUND) + "s" * (1 + REFERENCE_RUNS)
+    assert "".join(clock.calls) == one + other + other + one
+    assert a.reference.rounds == [[1.0] * REFERENCE_RUNS] * 2
+    assert b.reference.rounds == [[3.0] * REFERENCE_RUNS] * 2
+    # A turn of a is 6 x 2 ms, its reference 4 x 1 ms, of b 6 x 4 and 4 x 3. The timed ones begin one run later.
+    assert a.starts_s == pytest.approx([0.002, 0.016 + 2 * 0.036 + 0.002])
+    assert b.starts_s == pytest.approx([0.016 + 0.004, 0.016 + 0.036 + 0.004])
+    assert measure(subjects, **options)[0].reference is None
+
+
+def test_processor_time_is_noted_beside_the_clock():
+    (timing,) = measure([lambda: time.sleep(0.002)], min_seconds=0, warmup=0, min_rounds=5)
+    assert np.shape(timing.cpu) == np.shape(timing.rounds)
+    assert np.median(timing.rounds) > 2
+    assert np.median(timing.cpu) < 1  # it slept
 
 
 @pytest.mark.parametrize("fails_at", [1, 3, 7], ids=["in the warm-up", "first of a block", "in a round"])

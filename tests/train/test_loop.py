@@ -17,6 +17,7 @@ from edgeseg.train.material import Folders
 from edgeseg.train.run import train_model
 from edgeseg.train.samples import Augmentation, Sample
 from edgeseg.train.schedule import Schedule
+from tests.train.tiny import learn
 
 CARD = ModelCard("enet", {"activation": "relu"}, size=(32, 32), name="tiny")
 ALONE = Augmentation(composite=0.0)
@@ -144,3 +145,13 @@ def test_accumulated_batches_need_pictures_enough(discs: Path, tmp_path: Path) -
     schedule = dataclasses.replace(SHORT, batch=4, accumulate=5)
     with pytest.raises(UsageError, match=r"5 batches of 4 are more than the 16 pictures of an epoch; give less to --batch"):
         train_model("enet", Folders([discs]), tmp_path / "run", schedule, size=(32, 32), tell=lambda _: None)
+
+
+def test_the_clock_ends_a_training_and_it_is_judged(tmp_path: Path) -> None:
+    """A hundred thousand epochs in a second and a half; resumed, it has no time left."""
+    lines = learn(tmp_path, epochs=100_000, minutes=0.025)
+    assert lines[-1].count("iou") == 2
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert 1.5 <= state["seconds"] < 60
+    assert state["rows"][-1]["learning_rate"] == pytest.approx(0.02 * 0.005)
+    assert learn(tmp_path, epochs=100_000, minutes=0.025, resume=True) == [f"resuming after epoch {len(lines)}"]

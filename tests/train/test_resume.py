@@ -102,6 +102,13 @@ def test_a_finished_training_is_not_changed_by_resuming(straight: Path) -> None:
     assert len(rows(straight)) == EPOCHS
 
 
+def test_beginning_anew_keeps_the_state_of_before(straight: Path, tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes((straight / "state.pt").read_bytes())
+    assert learn(tmp_path, epochs=1)[0] == f"{tmp_path / 'state.pt'} of a training before this one is kept as state.before.pt"
+    assert (tmp_path / "state.before.pt").read_bytes() == (straight / "state.pt").read_bytes()
+    assert len(rows(tmp_path)) == 1
+
+
 BROKEN = [
     ("cut off", lambda data: data[: len(data) // 2], "state.pt cannot be read"),
     ("empty", lambda data: b"", "state.pt cannot be read"),
@@ -133,6 +140,8 @@ def test_a_state_of_another_training_is_said(straight: Path, tmp_path: Path) -> 
 
 def test_other_settings_are_named(straight: Path, tmp_path: Path) -> None:
     (tmp_path / "state.pt").write_bytes((straight / "state.pt").read_bytes())
+    (tmp_path / "log.csv").write_text("lost")  # the state has the log as well
     lines = learn(tmp_path, epochs=EPOCHS + 1, batch=2, resume=True)
     assert lines[0] == f"resuming after epoch {EPOCHS}, with other epochs, batch than before"
     assert lines[1].startswith(f"epoch {EPOCHS + 1} ")
+    assert rows(tmp_path)[:EPOCHS] == rows(straight)

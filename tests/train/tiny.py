@@ -77,7 +77,13 @@ def pictures(count: int) -> list[Sample]:
 
 
 def learn(
-    out: Path, network: str = "tiny", epochs: int = 6, batch: int = 4, resume: bool = False, where: Processes | None = None
+    out: Path,
+    network: str = "tiny",
+    epochs: int = 6,
+    batch: int = 4,
+    resume: bool = False,
+    minutes: float | None = None,
+    where: Processes | None = None,
 ) -> list[str]:
     """The lines that were told. The result is in `out`."""
     MODELS.update(NETWORKS)
@@ -85,7 +91,8 @@ def learn(
     try:
         card = ModelCard(network, size=(16, 16), name=network, loss="ce")
         schedule = Schedule(
-            epochs=epochs, batch=batch, evaluate_every=2, learning_rate=0.02, average=0.9, precision="float32",
+            epochs=epochs,
+            minutes=minutes, batch=batch, evaluate_every=2, learning_rate=0.02, average=0.9, precision="float32",
             augmentation=Augmentation(webcam=False, composite=0.2), framings=((16, 16), (16, 12)),
         )  # fmt: skip
         held = [

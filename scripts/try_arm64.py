@@ -1,0 +1,113 @@
+"""Does the wheel work on a board's processor, and are the masks those of this machine?
+
+python scripts/try_arm64.py [PICTURES]
+
+Runs `edgeseg segment` and `edgeseg blur` as aarch64 programs under qemu-user, on the processors of a Raspberry Pi 4 and 5, with
+the packages that a board would install, and compares the mattes of each shipped model with those made here. Needs what
+scripts/arm64.sh builds once; without it this says so and ends well. Packages come from the package index, into build/arm64.
+Without a folder of pictures, variations of a sample portrait are used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+from foreign_site import ROOT, install
+
+from edgeseg import assets
+from edgeseg.calib.frames import from_folder, from_sample
+from edgeseg.runtime import Shot, VideoSink, open_source
+
+FOLDER = ROOT / "build" / "arm64"
+MACHINE = ROOT / "scripts" / "arm64.sh"
+BOARDS = ("pi4", "pi5")
+SIZE = (360, 640)
+LEAST = 0.995  # share of the pixels of every picture that are the same side of one half
+ROUNDING = 2.0  # mean difference of a matte, of 255: int8 kernels of two processors round a value apart now and then
+
+
+@click.command(help=__doc__)
+@click.argument("data", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--count", default=4, show_default=True, help="Pictures to compare.")
+def main(data: Path | None, count: int) -> None:
+    home = Path(os.environ.get("EDGESEG_ARM64") or Path.home() / ".cache" / "edgeseg" / "arm64")
+    for missing, remedy in (
+        (not (home / "root").exists(), f"nothing in {home}; run: scripts/arm64.sh build"),
+        (shutil.which("qemu-aarch64") is None, "no qemu-aarch64; run: apt install qemu-user"),
+    ):
+        if missing:
+            click.echo(f"skipped: {remedy}")
+            return
+    install(FOLDER, "aarch64")
+    images = FOLDER / "images"
+    shutil.rmtree(images, ignore_errors=True)
+    images.mkdir()
+    pictures = (from_folder(data, parity=count) if data else from_sample(calibration=1, parity=count)).parity
+    for picture in pictures:
+        cv2.imwrite(str(images / f"{picture.name}.png"), cv2.resize(picture.frame, SIZE[::-1], interpolation=cv2.INTER_AREA))
+    failures = 0
+    for asset in assets.trained().values():
+        failures += compare(asset.files["tflite", "int8"], images)
+    failures += sum(blurred(images, board) for board in BOARDS)
+    if failures:
+        raise click.ClickException(f"{failures} of these are not as they should be")
+
+
+def compare(model: Path, images: Path) -> int:
+    """How many mattes of the pictures differ between here and the boards."""
+    mattes = {place: FOLDER / place for place in ("here", *BOARDS)}
+    for place, folder in mattes.items():
+        shutil.rmtree(folder, ignore_errors=True)
+        edgeseg(place, "segment", str(images), "--model", str(model), "-o", str(folder))
+    failures = 0
+    for board in BOARDS:
+        for path in sorted(mattes["here"].glob("*.png")):
+            a, b = (cv2.imread(str(mattes[place] / path.name), cv2.IMREAD_GRAYSCALE) for place in ("here", board))
+            same, off = float(((a > 127) == (b > 127)).mean()), float(np.abs(a.astype(int) - b).mean())
+            good = same >= LEAST and off <= ROUNDING
+            failures += not good
+            tell(good, f"{board} {model.name} {path.stem}: {same:.3%} the same, {off:.2f} of 255 off")
+    return failures
+
+
+def blurred(images: Path, board: str) -> int:
+    """A clip of the pictures through `edgeseg blur` there: every frame comes out, with another background."""
+    clip, out = FOLDER / "clip.mp4", FOLDER / f"{board}.mp4"
+    frames = [cv2.imread(str(path)) for path in sorted(images.glob("*.png"))]
+    with VideoSink(clip, SIZE, 10) as sink:
+        for index, frame in enumerate(frames):
+            sink.write(Shot(frame, index / 10))  # type: ignore[arg-type]
+    report = json.loads(edgeseg(board, "blur", "-i", str(clip), "-o", str(out), "--background", "#00ff00", "--json"))
+    with open_source(out) as source:
+        green = [float((np.abs(shot.frame.astype(int) - (0, 255, 0)).max(axis=2) < 60).mean()) for shot in source]
+    good = report["frames"] == len(green) == len(frames) and all(share > 0.05 for share in green)
+    tell(good, f"{board} edgeseg blur: {report['frames']} frames, {min(green, default=0):.0%} of one green at the least")
+    return not good
+
+
+def edgeseg(place: str, *arguments: str) -> str:
+    """What it prints, of the wheel in build/arm64 on a board, or of this tree here."""
+    here = place == "here"
+    site = ROOT if here else FOLDER / "site"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(site), "BOARD": place}
+    command = [*([sys.executable] if here else [str(MACHINE), "python"]), "-m", "edgeseg", *arguments]
+    done = subprocess.run(command, env=environment, cwd=FOLDER, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise click.ClickException(f"{place}: edgeseg {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def tell(good: bool, text: str) -> None:
+    click.echo(f"{'ok  ' if good else 'FAIL'}  {text}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""From one report to another: what is noise, what is a file that became slower. The numbers are made, not measured."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeseg.report.compare import LEAST, change, fair_rounds
+from edgeseg.report.latency import Timing
+
+
+def row(ms, seed=0, machine=1.0, noise=0.02, busy=1.0, threads=1, repeats=10, blocks=60):
+    """A row of a file of `ms`, on a machine `machine` times as slow; others leave it the processor for 1/`busy` of the time."""
+    random = np.random.default_rng(seed)
+
+    def times(value, scatter):
+        return list(value * machine * np.exp(random.normal(0, scatter, blocks)))
+
+    cpu, reference = times(ms, noise), times(0.1 * repeats, noise)
+    waiting = busy * np.exp(random.normal(0, 0.4, (2, blocks))) if busy > 1 else np.ones((2, blocks))
+    return {
+        "threads": threads,
+        "reference_repeats": repeats,
+        "blocks": {
+            "wall_ms": list(cpu * waiting[0]),
+            "cpu_ms": cpu,
+            "reference_wall_ms": list(reference * waiting[1]),
+            "reference_cpu_ms": reference,
+        },
+    }
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "state", [{}, {"machine": 1.6}, {"busy": 10.0}, {"repeats": 13}], ids=lambda s: next(iter(s), "as it was")
+)
+def test_the_same_file_is_never_slower_and_a_slower_one_always(seed, state):
+    old = row(3.0, seed)
+    assert not change(old, row(3.0, 100 + seed, **state)).is_slower(0.05)
+    assert change(old, row(3.0 * 1.15, 200 + seed, **state)).is_slower(0.05)
+    assert change(row(3.0 * 1.15, 300 + seed, **state), old).is_faster(0.05)
+
+
+def test_the_value_by_hand():
+    found = change(row(3.0, noise=0), row(3.6, noise=0, machine=2.0))
+    assert (found.value, found.low, found.high) == pytest.approx((1.2, 1.2 / LEAST, 1.2 * LEAST))
+    assert str(found) == "+20.0 % (+17.6 to +22.4)"
+    assert found.clock == "wall"
+
+
+CLOCKS = [
+    ("quiet", {}, "wall"),
+    ("busy", {"busy": 10.0}, "processor"),
+    ("busy, two threads", {"busy": 10.0, "threads": 2}, "wall"),
+]
+
+
+@pytest.mark.parametrize(("state", "clock"), [c[1:] for c in CLOCKS], ids=[c[0] for c in CLOCKS])
+def test_which_clock_is_believed(state, clock):
+    assert change(row(3.0, threads=state.get("threads", 1)), row(3.0, 1, **state)).clock == clock
+
+
+def test_too_little_to_compare():
+    assert change(row(3.0), {"threads": 1}) is None
+    assert change(row(3.0, blocks=4), row(3.0)) is None
+
+
+@given(st.floats(0.5, 2), st.floats(0.5, 2))
+def test_a_change_and_its_reverse(ms, machine):
+    there, back = change(row(1.0, noise=0), row(ms, noise=0, machine=machine)), change(row(ms, noise=0), row(1.0, noise=0))
+    assert there.value == pytest.approx(ms)
+    assert there.value * back.value == pytest.approx(1)
+    assert there.low <= there.value <= there.high
+
+
+def timing(wall, cpu, reference_wall, reference_cpu):
+    return Timing([[wall]] * 5, [[cpu]] * 5, reference=Timing([[reference_wall]] * 5, [[reference_cpu]] * 5))
+
+
+FAIR = [
+    ("a quiet machine", (3, 3, 1, 1), (1,), [[3]] * 5),
+    ("somebody else at work", (30, 3, 10, 1), (1,), [[3]] * 5),
+    ("two threads", (30, 3, 10, 1), (2,), [[30]] * 5),
+]
+
+
+@pytest.mark.parametrize(("times", "threads", "rounds"), [c[1:] for c in FAIR], ids=[c[0] for c in FAIR])
+def test_files_of_one_report(times, threads, rounds):
+    assert fair_rounds([timing(*times), timing(*times)], threads) == [rounds, rounds]
+    assert fair_rounds([Timing([[7.0]])], threads) == [[[7.0]]]  # no reference: the clock

@@ -1,0 +1,108 @@
+"""The page in a real browser: no error, no request, nothing to scroll sideways, at the width of a telephone and of a desk."""
+
+import base64
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+pytest.importorskip("jinja2")
+
+from edgeseg.report.changes import cells, steps
+from edgeseg.report.page import Picture, to_html
+from tests.report.pages import report
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+# The page in a frame, since a window has a least width; a script that says what stands out of it, for --dump-dom to print.
+FRAME = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><body style="margin:0">
+<iframe style="width:{width}px;height:1200px;border:0" srcdoc="{page}"></iframe>
+<script>
+  const frame = document.querySelector("iframe");
+  frame.addEventListener("load", () => {{
+    const inner = frame.contentDocument, wide = inner.documentElement.clientWidth;
+    const out = [...inner.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > wide + 0.5);
+    const seen = frame.contentWindow.performance.getEntriesByType("resource").map(e => e.name);
+    const found = {{wide, scroll: inner.documentElement.scrollWidth, out: out.map(e => e.outerHTML.slice(0, 80)),
+      requests: seen.filter(n => !n.startsWith("data:"))}};
+    const text = btoa(unescape(encodeURIComponent(JSON.stringify(found))));
+    document.body.insertAdjacentHTML("beforeend", `<pre id="found">${{text}}</pre>`);
+  }});
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def page():
+    reports = [report(), report(1.2, seed=1), report(3, {"board": "Raspberry Pi 5 Model B Rev 1.0"})]
+    named = [(f"run{i}.json", r) for i, r in enumerate(reports)]
+    picture = Picture("worst: <a>", base64.b64decode(PIXEL))
+    return to_html(reports, [picture], changes=cells(steps(named), 0.05), failures=[("pi@desk", "no answer")])
+
+
+def browse(page, folder, width):
+    path = folder / "page.html"
+    path.write_text(FRAME.format(width=width, page=html.escape(page)))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"]
+    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr"]
+    flags += [f"--user-data-dir={folder / 'user'}", "--window-size=1500,1200", "--virtual-time-budget=2000"]
+    command = [BROWSER, *flags, "--dump-dom", path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = re.search(r'<pre id="found">([\w+/=]+)</pre>', done.stdout)
+    assert found, done.stderr[-2000:]
+    return json.loads(base64.b64decode(found[1])), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+@pytest.mark.parametrize("width", [360, 1440])
+def test_in_a_browser(page, tmp_path, width):
+    found, console = browse(page, tmp_path, width)
+    assert console == []
+    assert found["requests"] == []
+    assert found["wide"] == width
+    assert found["out"] == []
+    assert found["scroll"] == width
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+def test_the_probe_sees_what_it_looks_for(tmp_path):
+    bad = '<html><body><div style="width:2000px">x</div><script>undefinedFunction()</script></body></html>'
+    found, console = browse(bad, tmp_path, 800)
+    assert found["out"]
+    assert found["scroll"] >= 2000
+    assert any("undefinedFunction" in line for line in console)
+
+
+def test_everything_is_on_it(page):
+    for needle in (
+        "What became of files",
+        "SLOWER",
+        "pi@desk",
+        "no answer",
+        "How latency is spread",
+        "Where it goes: person-256x256-int8.tflite",
+        "15 more layers",
+        "of the limit by memory",
+        "Roofline",
+        "Accuracy against cost",
+        "At best, elsewhere: estimates",
+        "Nothing here was measured",
+        "broken.onnx",
+        "31.40",
+        "Raspberry Pi 5 Model B",
+        "worst: &lt;a&gt;",
+        "FLOPs = 2 x MACs",
+        "prefers-color-scheme: dark",
+        "@media print",
+    ):
+        assert needle in page, needle
+    assert "<script" not in page
+    assert "http" not in page
+    assert len(re.findall(r'<svg class="chart"', page)) == 2 * 3 + 2  # rooflines, and accuracy against latency and MACs
+
+
+def test_an_empty_report_makes_a_page():
+    empty = report() | {"results": [{"path": "x", "error": "reason"}], "comparisons": []}
+    assert "reason" in to_html([empty])
