@@ -263,13 +263,14 @@ def blur(
     from edgeseg.runtime import StageTimes, limit_threads, open_camera, open_source, run
     from edgeseg.runtime.controls import Settings
     from edgeseg.runtime.panel import Panel
-    from edgeseg.runtime.probe import choose
     from edgeseg.runtime.transparent import transparent_outputs
 
     for stop in (signal.SIGINT, signal.SIGTERM):  # both end it in order; a shell starts background jobs with SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
     webcam, source = choose_input(webcam, source)
     if threads == "auto":
+        from edgeseg.runtime.probe import choose
+
         choice = choose(model, backend, say)
         backend, threads = choice.backend, choice.threads
     limit_threads(threads)
