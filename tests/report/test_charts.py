@@ -23,7 +23,7 @@ def test_a_distribution_is_highest_where_values_are_dense():
     assert float(shapes(svg, "line")[0].get("x1")) == pytest.approx(10)
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(0.001, 1e4), min_size=2, max_size=12))
 def test_any_quantiles_make_a_curve_inside(values):
     values = sorted(values)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeseg.report.compare import LEAST, change, fair_rounds
@@ -65,6 +65,7 @@ def test_too_little_to_compare():
     assert change(row(3.0, blocks=4), row(3.0)) is None
 
 
+@settings(deadline=None, max_examples=15)
 @given(st.floats(0.5, 2), st.floats(0.5, 2))
 def test_a_change_and_its_reverse(ms, machine):
     there, back = change(row(1.0, noise=0), row(ms, noise=0, machine=machine)), change(row(ms, noise=0), row(1.0, noise=0))
