@@ -66,7 +66,8 @@ def compress(
 
     With --search Optuna chooses pruning, substitution and bit width (and the width of an architecture, which is then trained),
     and those are shown of which none is better in accuracy, multiply-adds, bytes and latency. For workers on other machines
-    give the same command with the same --storage there, --data being where it is on that machine; --resume adds trials.
+    give the same command with the same --storage there, --data being where it is on that machine; they should be alike, since
+    latency counts. A trial whose worker was killed is taken up by another; --resume goes on with a search, or adds trials.
 
     \b
     edgeseg compress person --recipe pi4 --dry-run

@@ -136,9 +136,18 @@ def make_plan(
         )
     timed = minutes is None and any(step.trains for step in recipe.steps) and pictures is not None
     notes = _notes(recipe, speed, timed)
-    card = model.card
     return Plan(
-        name, recipe.name, original, card.size, size, recipe.precision, tuple(rows), limits, str(recipe.floor), notes, speed
+        name,
+        recipe.name,
+        original,
+        model.card.size,
+        size,
+        recipe.precision,
+        tuple(rows),
+        limits,
+        str(recipe.floor),
+        notes,
+        speed,
     )
 
 

@@ -25,7 +25,7 @@ import cv2
 import torch
 from torch import nn
 
-from edgeseg.errors import DataError, ModelError, UsageError
+from edgeseg.errors import DataError, ExportError, ModelError, UsageError
 from edgeseg.models.checkpoint import Model, ModelCard, save_checkpoint
 from edgeseg.recipes.budget import THIS_MACHINE, Costs, exceeded
 from edgeseg.recipes.compression import Compression, settings_of
@@ -94,7 +94,14 @@ def compress(
         title = f"step {i + 1} of {len(task.recipe.steps)}, {task.recipe.steps[i].title}"
         left = sum(row.minutes or 0.0 for row in plan.rows[i:])
         tell(f"{title}: about {left:.1f} min of training left" if left else title)
-        row = run.advance(i, keys[i + 1])
+        try:
+            row = run.advance(i, keys[i + 1])
+        except (ExportError, ModelError) as error:
+            if i == 0:
+                raise
+            raise type(error)(
+                f"{error}; {run.keep_best()} is the best result so far, and --resume tries this step again"
+            ) from None
         tell(f"{title}  {row.costs.macs / 1e6:.1f} MMAC  {metric} {row.scores[metric]:.4f}")
     return run.conclude()
 
@@ -153,13 +160,20 @@ class _Run:
             (folder / "state.pt").unlink(missing_ok=True)  # it is several times the network, and not needed any more
         return row
 
+    def keep_best(self) -> Path:
+        """Write the result of what has been done; gives its path."""
+        rows, path = self.state.rows, self.task.out / RESULT_FILE
+        model = open_row(rows[choose(rows, self.plan.limits, self.task.recipe.floor)].file, self.task.out)
+        save_checkpoint(path, model.network, model.card)
+        return path
+
     def conclude(self) -> Outcome:
         """Choose the result, write it and the report."""
         task, limits, floor = self.task, self.plan.limits, self.task.recipe.floor
         rows = list(self.state.rows)
         chosen = choose(rows, limits, floor)
         model = open_row(rows[chosen].file, task.out)
-        save_checkpoint(task.out / RESULT_FILE, model.network, model.card)
+        path = self.keep_best()
         files = rows[chosen].files
         found = costs(model.network, task.size, self._precision(chosen), self._speed)
         estimated = {"size_bytes", "latency_ms"}
@@ -177,7 +191,7 @@ class _Run:
         if goal is not None and scores[name] < goal:
             missed.append(f"{name} >= {goal:.4f}, but it is {scores[name]:.4f}")
         outcome = Outcome(
-            task.name, task.recipe.name, task.out / RESULT_FILE, task.seed, task.size, tuple(rows), limits, floor, chosen,
+            task.name, task.recipe.name, path, task.seed, task.size, tuple(rows), limits, floor, chosen,
             found, tuple(sorted(estimated)), tuple(missed),
         )  # fmt: skip
         outcome.write()
@@ -230,7 +244,8 @@ def timed(files: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
 
 
 def sweep(folder: Path) -> None:
-    """What a killed process was writing when it was killed."""
-    for part in folder.rglob(".*.part*"):
-        with suppress(OSError):
-            part.unlink()
+    """Remove what a killed process was writing when it was killed."""
+    for place in (folder, *folder.glob("step-*")) if (folder / STATE).exists() else ():
+        for part in place.glob(".*.part[0-9]*"):
+            with suppress(OSError):
+                part.unlink()

@@ -202,7 +202,8 @@ def finish(search: Search) -> tuple[list[Trial], list[Trial], str]:
         for t in complete
     ]  # fmt: skip
     found = [t for t in front(trials) if Path(t.files[0]).is_file()]  # those of other machines are with them
-    again = {t.number: new["latency_ms"] for t, new in zip(found, timed([{"path": t.files[0]} for t in found]), strict=True)}
+    measured = timed([{"path": t.files[0]} for t in found]) if found else ()
+    again = {t.number: new["latency_ms"] for t, new in zip(found, measured, strict=True)}
     trials = [dataclasses.replace(t, latency_ms=again.get(t.number, t.latency_ms)) for t in trials]
     return trials, front(trials), complete[0].user_attrs["metric"]
 

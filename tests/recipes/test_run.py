@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from edgeseg.errors import DataError, ModelError, OutputError, UsageError
+from edgeseg.errors import DataError, ExportError, ModelError, OutputError, UsageError
 from edgeseg.models.checkpoint import load_model
 from edgeseg.recipes.budget import Budget, Floor
 from edgeseg.recipes.compression import Compression, open_compression, plan
 from edgeseg.recipes.outcome import Outcome
 from edgeseg.recipes.recipe import Recipe
 from edgeseg.recipes.run import compress
-from edgeseg.recipes.steps import Finetune, LowRank, Prune, Separable, Step
+from edgeseg.recipes.steps import Export, Finetune, LowRank, Prune, Qat, Separable, Step
 from edgeseg.train.material import Folders
 
 ROOT = Path(__file__).parents[2]
@@ -208,3 +208,33 @@ def test_a_disk_that_fills_loses_no_finished_step(whole: Outcome, tiny: Path, da
     result = done(task(tiny, data, out), lines.append, resume=True)
     assert lines[0] == "1 of 2 steps are done"
     assert result.rows[2].sha256 == whole.rows[2].sha256
+
+
+def test_without_a_length_in_epochs_the_time_is_shared_out(tiny: Path, data: Path, tmp_path: Path) -> None:
+    """Two trainings of one second each, though 10,000 epochs were asked for."""
+    steps = (dataclasses.replace(TRAIN, epochs=10_000, share=1.0), PRUNE, dataclasses.replace(TRAIN, epochs=10_000, share=1.0))
+    one = dataclasses.replace(task(tiny, data, tmp_path / "out", *steps), minutes=2 / 60)
+    lines: list[str] = []
+    done(one, lines.append)
+    assert "step 1 of 3, finetune (10000 epochs, from the original): about 0.0 min of training left" in lines
+    log = (tmp_path / "out" / "step-3-finetune" / "log.csv").read_text().splitlines()
+    assert 1 < len(log) < 10_000
+
+
+@pytest.mark.slow
+def test_int8_to_the_files(tiny: Path, data: Path, tmp_path: Path) -> None:
+    """Trained for int8 and exported; a gate that cannot be passed leaves the best network."""
+    qat, onnx = Qat(epochs=1, batch=8), Export(("onnx",), observer="minmax", corrections=False, force=True)
+    steps = (PRUNE, TRAIN, qat)
+    with pytest.raises(ExportError, match=r"compressed.safetensors is the best result so far, and --resume tries this step"):
+        done(task(tiny, data, tmp_path / "out", *steps, dataclasses.replace(onnx, min_agreement=1.0, force=False)))
+    assert load_model(tmp_path / "out" / "compressed.safetensors").card.ranges
+    lines: list[str] = []
+    result = done(task(tiny, data, tmp_path / "out", *steps, onnx), lines.append, resume=True)
+    assert lines[0] == "3 of 4 steps are done"
+    (file,) = result.rows[-1].files
+    assert Path(file["path"]).name == "out-32x32-int8.onnx"
+    assert result.costs.size_bytes == file["size_bytes"] == Path(file["path"]).stat().st_size
+    assert result.estimated == ("latency_ms",)
+    assert file["scores"].keys() == {"iou", "iou/a", "iou/b"}
+    assert f"- `out-32x32-int8.onnx`: {file['size_bytes'] / 1e3:.0f} kB, iou " in result.markdown()
