@@ -161,11 +161,12 @@ def weights(network):
     return sum(m.weight.numel() for m in found if m.weight.numel() > m.in_channels)
 
 
-@pytest.mark.parametrize("name", ["person", "enet-person"])
+@pytest.mark.parametrize("name", ["person", "enet-person", "enet-camvid"])
 def test_network_and_files_agree(name):
     """The files that ship against the network as it is exported; `report/cost.py` says where it differs from the trained."""
-    network = load_model(name).network
-    trained, exported = count(network, (256, 256)), count(rewrite(network), (256, 256))
+    model = load_model(name)
+    network, size = model.network, model.card.size
+    trained, exported = count(network, size), count(rewrite(network), size)
     tflite, onnx = (count_file(assets.find(name, format)) for format in ("tflite", "onnx"))
     assert tflite.macs == onnx.macs == exported.macs
     assert tflite.params == onnx.params == exported.params
