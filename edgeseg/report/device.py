@@ -70,9 +70,9 @@ def throttling(root: Path = Path("/")) -> dict[str, int]:
     """
     found = {}
     # Raspberry Pi: bits 0 to 3 are of now, 16 to 19 since it was started.
-    flags = _read(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
-    if flags is not None:
-        found["raspberry_pi"] = int(flags, 16)
+    for firmware in (root / "sys/devices/platform").glob("soc*/soc*firmware/get_throttled"):
+        if flags := _read(firmware):
+            found["raspberry_pi"] = int(flags, 16)
     for counter in sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle/core_throttle_count")):
         found[counter.parent.parent.name] = int(_read(counter) or 0)
     for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
