@@ -20,17 +20,25 @@ FAR = 0.3  # share of the composited persons that are small, as in a snapshot of
 
 
 def view(
-    frame: Frame, mask: Mask | None, size: tuple[int, int], rng: Generator, *, ids: Mask | None = None, calm: bool = False
+    frame: Frame,
+    mask: Mask | None,
+    size: tuple[int, int],
+    rng: Generator,
+    *,
+    ids: Mask | None = None,
+    calm: bool = False,
+    share: float = 1.0,
 ) -> tuple[Frame, Mask | None, Mask | None]:
     """A random window of the picture, stretched to `size`, as the runtime stretches a camera's frame; with mask and class ids.
 
     The window's shape is that of `size` but for a stretch of up to 1.6 either way; what lies outside the picture is
-    mirrored. `calm` keeps the picture's own shape and level nearly, as scenes of one fixed camera have it.
+    mirrored. `calm` keeps the picture's own shape and level nearly, as scenes of one fixed camera have it; `share` of its
+    sides is then seen, so that a window smaller than the network's size shows things as large as that does.
     """
     h, w = frame.shape[:2]
     if calm:
         aspect = w / h * np.exp(rng.uniform(-0.1, 0.1))
-        zoom = np.exp(rng.uniform(np.log(0.5), np.log(1.1)))
+        zoom = share * np.exp(rng.uniform(np.log(0.5), np.log(1.1)))
         tilt = 1.5
     else:
         aspect = np.clip(size[1] / size[0] * np.exp(rng.uniform(-0.47, 0.47)), 0.5, 2.0)

@@ -79,6 +79,7 @@ def train(
     learner = Learner(card, task, schedule, where, initial, teacher)
     data = Pictures(samples, backgrounds, schedule.augmentation, schedule.seed, shares)
     data.threads = loaders(where.device, where.count)
+    data.full = max(schedule.framings or (card.size,), key=math.prod)
     batch = _batch(data, schedule, where)
     settings = _settings(card, schedule, auxiliary, teacher, data)
     state, rows, seconds = out / "state.pt", list[Row](), 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -110,6 +111,7 @@ class Pictures:
         self.augmentation, self.seed, self.shares = augmentation, seed, dict(shares or {})
         self.epoch = 0
         self.threads = 1  # that make batches
+        self.full: Size | None = None  # of the network: a batch of smaller pictures shows parts of scenes; None: whole ones
         self._factors = factors([sample.origins for sample in self.samples], self.shares)
         self._people = [i for i, s in enumerate(self.samples) if s.ids is None and s.mask is not None and s.mask.any()]
 
@@ -143,7 +145,8 @@ class Pictures:
                 people.insert(0, (other.frame, other.mask))
             frame, matte = composite(people, background, size, rng)
         else:
-            frame, matte, ids = view(sample.frame, mask, size, rng, ids=sample.ids, calm=not how.webcam)
+            share = math.sqrt(math.prod(size) / math.prod(self.full)) if self.full else 1.0
+            frame, matte, ids = view(sample.frame, mask, size, rng, ids=sample.ids, calm=not how.webcam, share=min(1.0, share))
         image, known = to_tensors(camera(frame, rng), matte, ids)
         return image, known, torch.from_numpy(np.full(size, IGNORE, np.uint8) if ids is None else ids).long()
 

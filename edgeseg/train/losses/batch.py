@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from edgeseg.errors import ShapeError
@@ -53,7 +52,7 @@ class Batch:
         if self.binary:
             return self.truth * self.known
         ids = torch.where(self.truth == IGNORE, 0, self.truth)
-        return F.one_hot(ids, self.logits.shape[1]).permute(0, 3, 1, 2) * self.known.float()
+        return torch.zeros_like(self.logits).scatter_(1, ids[:, None], self.known.float())
 
     @cached_property
     def probability(self) -> Tensor:
@@ -68,7 +67,7 @@ class Batch:
         weights = self.class_weights.to(self.logits)
         if self.binary:
             return (weights[0] + (weights[1] - weights[0]) * self.target) * self.known
-        return (self.target * weights[:, None, None]).sum(1, keepdim=True)
+        return weights[torch.where(self.known, self.truth[:, None], 0)] * self.known
 
     @cached_property
     def filled(self) -> list[npt.NDArray[np.uint8]]:
