@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from edgeseg.commands.terminal import Counts, json_option, path_type
-from edgeseg.errors import ModelError, UsageError
+from edgeseg.errors import DataError, ModelError, UsageError
 
 
 @click.command()
@@ -87,9 +87,13 @@ def bench(
     if data is not None and hosts:
         raise UsageError("--data is for the files here; leave out --host")
     options = Options(backend, threads, min_seconds, warmup, operators, roofline)
-    others = [read_report(path) for path in join]
+    others, failures = [], []
+    for path in join:
+        try:
+            others.append(read_report(path))
+        except DataError as error:
+            failures.append((str(path), str(error)))
     paths = find_files(files, backend)
-    failures: list[tuple[str, str]] = []
     texts: dict[str, str] = {}
     sheets: list[Any] = []
     if hosts:
@@ -98,7 +102,7 @@ def bench(
         remote = Remote(ssh_option, host_command)
         answers = bench_on(hosts, paths, arguments, remote, lambda line: click.echo(line, err=True))
         reports = [answer.report for answer in answers if answer.report is not None]
-        failures = [(answer.host, answer.error) for answer in answers if answer.report is None]
+        failures += [(answer.host, answer.error) for answer in answers if answer.report is None]
         texts = {f"{answer.host}.json": to_json(answer.report) for answer in answers if answer.report is not None}
         texts["bench.json"] = hosts_to_json([(answer.host, answer.report, answer.error) for answer in answers])
     else:
@@ -107,7 +111,7 @@ def bench(
         sheets = judge(reports[0], data, pictures) if data is not None else []
         texts["bench.json"] = to_json(reports[0])
     texts["bench.md"] = "\n".join([*map(to_markdown, reports), *(f"- failed: `{host}`: {why}\n" for host, why in failures)])
-    texts["bench.csv"] = to_csv([*reports, *others])
+    texts["bench.csv"] = to_csv([*reports, *others], failures)
     click.echo(texts["bench.json" if as_json else "bench.md"], nl=False)  # first, so that a full disk loses nothing
     if has_jinja and (page or out):
         texts["bench.html"] = to_html([*reports, *others], sheets, failures=failures)
