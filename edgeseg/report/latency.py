@@ -112,9 +112,9 @@ def measure(
             done = min((_progress(t, min_rounds, min_seconds) for _, t in alive), default=1.0)
             if on_round:
                 on_round(min(1.0, done))
-            if done >= 1 and (number := number + 1) % ASK_EVERY == 1:
-                if all(t.total_ms >= PATIENCE * min_seconds * 1e3 or enough(t) for _, t in alive):
-                    return timings
+            asked = done >= 1 and (number := number + 1) % ASK_EVERY == 1
+            if asked and all(t.total_ms >= PATIENCE * min_seconds * 1e3 or enough(t) for _, t in alive):
+                return timings
             for subject, timing in alive:
                 turn(subject, timing, 1, keep=False)
                 if timing.error is None:
