@@ -24,7 +24,7 @@ from edgeseg.train.truth import ClassIds, TruthFolder
 
 Size = tuple[int, int]  # (height, width)
 PEOPLED = "scenes with people"
-CAMERA = 0.5  # share of the scenes of one camera that are seen through others as well
+CAMERA = 0.15  # share of the scenes of one camera that are seen through others as well
 
 
 @dataclass(frozen=True)
