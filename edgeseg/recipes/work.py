@@ -20,6 +20,7 @@ from edgeseg.export.files import export as export_files
 from edgeseg.export.quiet import quiet
 from edgeseg.models.checkpoint import Model, ModelCard, load_checkpoint
 from edgeseg.models.distil import Teacher, load_teacher
+from edgeseg.models.hints import parse_hints
 from edgeseg.recipes.job import Job, Made
 from edgeseg.recipes.judge import judge, judge_files
 from edgeseg.recipes.seen import as_trained, seen_by
@@ -145,11 +146,18 @@ WORK: dict[type[Step], Callable[[Any, Job], Made]] = {
 }
 
 
-def teacher_of(step: Training, job: Job) -> Teacher | None:
+def teacher_of(step: Finetune, job: Job) -> Teacher | None:
     """Loaded; DataError for one that knows other classes."""
     if step.teacher == NO_TEACHER:
         return None
-    teacher = load_teacher(_teacher_name(step, job), step.weight, step.temperature)
+    teacher = load_teacher(
+        _teacher_name(step, job),
+        step.weight,
+        step.temperature,
+        boundary=step.boundary,
+        features=step.features,
+        layers=parse_hints(step.hints),
+    )
     teacher.check(job.model.card.classes)
     return teacher
 

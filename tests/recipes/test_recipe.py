@@ -98,9 +98,7 @@ def test_refusals_are_one_line(text: str, message: str) -> None:
 
 
 def test_a_name_that_is_none() -> None:
-    with pytest.raises(
-        UsageError, match=r"there is no recipe pi3; give a TOML file, or one of: eighth, jetson, phone"
-    ):
+    with pytest.raises(UsageError, match=r"there is no recipe pi3; give a TOML file, or one of: eighth, jetson, phone"):
         load_recipe("pi3")
     with pytest.raises(UsageError, match=r"there is no recipe some/file.toml"):
         load_recipe("some/file.toml")
