@@ -21,7 +21,7 @@ import numpy as np
 
 from edgeseg import assets
 from edgeseg.runtime import Blur, Shot, Work, limit_threads, open_session, open_source, read_picture
-from edgeseg.runtime.backgrounds import Blurred, cover
+from edgeseg.runtime.composite.backgrounds import Blurred, cover
 
 SIZES = {"720p": (720, 1280), "1080p": (1080, 1920)}
 KERNEL = (51, 51)
