@@ -23,8 +23,8 @@ from edgeseg.runtime.composite.masked_blur import masked_blur
 from edgeseg.runtime.null_session import NullSession
 from edgeseg.runtime.picture import read_picture
 from edgeseg.runtime.pipeline import RunReport, limit_threads, run
-from edgeseg.runtime.refine.refinement import Refinement, refine
-from edgeseg.runtime.refine.smoothing import Smoother
+from edgeseg.runtime.refinement.refiner import Refinement, refine
+from edgeseg.runtime.refinement.smoothing import Smoother
 from edgeseg.runtime.session import Session, open_session
 from edgeseg.runtime.sinks.sink import Null, Sink, open_sink
 from edgeseg.runtime.sinks.transparent import open_transparent

@@ -19,8 +19,8 @@ from edgeseg.runtime.composite.edge_colours import add_light, check_light_wrap, 
 from edgeseg.runtime.composite.masked_blur import Kind
 from edgeseg.runtime.infer import Inference, Smoothing
 from edgeseg.runtime.patience import Patience
-from edgeseg.runtime.refine.keyframes import Policy
-from edgeseg.runtime.refine.refinement import Refinement, Refiner
+from edgeseg.runtime.refinement.keyframes import Policy
+from edgeseg.runtime.refinement.refiner import Refinement, Refiner
 from edgeseg.runtime.session import open_session
 from edgeseg.runtime.work import Segmenter, Stage, Work
 

@@ -8,9 +8,9 @@ import cv2
 
 from edgeseg.errors import ModelError, UsageError
 from edgeseg.runtime.arrays import Alpha, Frame, Matte
-from edgeseg.runtime.refine.keyframes import Keyframes, Policy
-from edgeseg.runtime.refine.morphology import LargestPerson
-from edgeseg.runtime.refine.smoothing import Smoother
+from edgeseg.runtime.refinement.keyframes import Keyframes, Policy
+from edgeseg.runtime.refinement.morphology import LargestPerson
+from edgeseg.runtime.refinement.smoothing import Smoother
 from edgeseg.runtime.session import Session
 from edgeseg.runtime.tensors import shrink
 from edgeseg.runtime.work import Segmenter, Work

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeseg.runtime.refine.morphology import LargestPerson, reshape
+from edgeseg.runtime.refinement.morphology import LargestPerson, reshape
 
 
 def squares(*places: tuple[int, int, int], size: int = 40) -> np.ndarray:

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgeseg.runtime.refine import bilateral
-from edgeseg.runtime.refine.bilateral import JointBilateral
-from edgeseg.runtime.refine.guided import EPS, RADIUS, STRIDE, GuidedFilter
+from edgeseg.runtime.refinement import bilateral
+from edgeseg.runtime.refinement.bilateral import JointBilateral
+from edgeseg.runtime.refinement.guided import EPS, RADIUS, STRIDE, GuidedFilter
 
 Array = npt.NDArray[np.float64]
 

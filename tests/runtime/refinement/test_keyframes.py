@@ -9,8 +9,8 @@ import pytest
 from edgeseg.errors import UsageError
 from edgeseg.runtime import Blur, NullSession, Work
 from edgeseg.runtime.arrays import Shot
-from edgeseg.runtime.refine.flow import Tracker, carry
-from edgeseg.runtime.refine.keyframes import LONGEST, Keyframes, Policy, difference
+from edgeseg.runtime.refinement.flow import Tracker, carry
+from edgeseg.runtime.refinement.keyframes import LONGEST, Keyframes, Policy, difference
 
 SIZE = (90, 160)
 STILL = cv2.resize(np.random.default_rng(0).integers(40, 216, (12, 20), np.uint8), SIZE[::-1], interpolation=cv2.INTER_CUBIC)

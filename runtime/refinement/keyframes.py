@@ -20,7 +20,7 @@ import numpy as np
 
 from edgeseg.errors import UsageError
 from edgeseg.runtime.arrays import Alpha, Matte
-from edgeseg.runtime.refine.flow import Tracker, carry
+from edgeseg.runtime.refinement.flow import Tracker, carry
 
 Policy = Literal["auto", "every"] | int
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgeseg.errors import UsageError
 from edgeseg.runtime import Refinement, refine
-from edgeseg.runtime.refine.refinement import Edges, Refiner, plane_size, smoothstep
+from edgeseg.runtime.refinement.refiner import Edges, Refiner, plane_size, smoothstep
 
 
 @settings(max_examples=40, deadline=None)

@@ -19,9 +19,9 @@ from edgeseg.errors import UsageError
 from edgeseg.runtime.arrays import Alpha, Frame, Matte
 from edgeseg.runtime.buffers import Buffers
 from edgeseg.runtime.chunks import Chunks, scatter
-from edgeseg.runtime.refine.bilateral import JointBilateral
-from edgeseg.runtime.refine.guided import GuidedFilter
-from edgeseg.runtime.refine.morphology import reshape
+from edgeseg.runtime.refinement.bilateral import JointBilateral
+from edgeseg.runtime.refinement.guided import GuidedFilter
+from edgeseg.runtime.refinement.morphology import reshape
 from edgeseg.runtime.tensors import shrink
 
 LONG_SIDE, SHORT_SIDE = 320, 180  # of the plane
