@@ -80,8 +80,8 @@ class Blurred:
         height, width = work.size
         short = min(height, width)
         sigma = (0.012 + 0.048 * self._strength) * short  # 9 to 43 pixels of 720
-        # As small as still leaves the blur two pixels wide: enlarged again, it shows no grid. Discs have edges, and need more.
-        least = 5 if self._kind == "bokeh" else 2
+        # As small as still leaves the blur wide enough to show no grid once it is enlarged. Discs have edges, and need more.
+        least = 5 if self._kind == "bokeh" else 1.6
         step = 2 ** max(0, min(4, int(math.log2(max(1.0, sigma / least)))))
         size = max(1, height // step), max(1, width // step)
         person, guard = work.alpha_shrunk(size), GUARD * short / step

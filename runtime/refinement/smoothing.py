@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edgeseg.errors import UsageError
 from edgeseg.runtime.arrays import Alpha, Frame, Matte
@@ -28,6 +29,7 @@ class Smoother:
             raise UsageError(f"smoothing must keep 0..1 of the past, got {keep:g}")
         self._keep = keep
         self._motion = np.float32(255 * motion)
+        self._tables: dict[int, npt.NDArray[np.float32]] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -42,14 +44,23 @@ class Smoother:
         frames  since the last call: after as many, as much of the past is left as if it had been called at each
         """
         gray = small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-        luma = shrink(gray, matte.shape).astype(np.float32)  # type: ignore[arg-type]
+        luma = shrink(gray, matte.shape)  # type: ignore[arg-type]
         if self._matte is None or self._luma is None or self._matte.shape != matte.shape:
             steady = matte.copy()
         else:
-            moved = cv2.dilate(cv2.absdiff(luma, self._luma), _SQUARE) / self._motion
-            steady = matte + np.float32(self._keep**frames) * np.maximum(0, 1 - moved) * (self._matte - matte)
-        self._matte, self._luma = steady, luma
+            moved = cv2.dilate(cv2.absdiff(luma, self._luma), _SQUARE)
+            steady = self._kept(frames).take(moved)
+            steady *= self._matte - matte
+            steady += matte
+        self._matte, self._luma = steady, luma.copy() if luma is small else luma
         return steady.copy()
+
+    def _kept(self, frames: int) -> npt.NDArray[np.float32]:
+        """(256,) how much of the past is kept after so many frames, by how many bytes of luma a place has changed."""
+        if frames not in self._tables:
+            still = np.maximum(0, 1 - np.arange(256, dtype=np.float32) / self._motion)
+            self._tables[frames] = np.float32(self._keep**frames) * still
+        return self._tables[frames]
 
 
 _SQUARE = np.ones((3, 3), np.uint8)
