@@ -20,7 +20,8 @@ from edgeseg.runtime.picture import read_picture
 from edgeseg.runtime.work import Work
 
 GUARD = 1 / 50  # of the frame's short side: so near to the person the room's own colours are not trusted
-SMOOTH_PX = 12.0  # sigma of the blur from which on neighbouring rows need not be told apart
+SMOOTH_PX = 8.0  # sigma of the blur, per row, from which on so many neighbouring rows differ by a byte or two
+ALIKE = (2, 3, 4)
 KINDS = ("gaussian", "box", "bokeh")
 GREEN = "#00b140"  # chroma key green, as studios paint it
 
@@ -86,12 +87,11 @@ class Blurred:
         size = max(1, height // step), max(1, width // step)
         person, guard = work.alpha_shrunk(size), GUARD * short / step
         small = masked_blur(work.pyramid.shrunk(size), person, sigma / step, guard, self._kind, self._buffers)
-        if height % 2 or sigma < SMOOTH_PX:
-            cv2.resize(small, (width, height), dst=work.out, interpolation=cv2.INTER_LINEAR)
-        else:  # two rows of such a blur are the same to a byte or two, and copying one is cheaper than interpolating it
-            half = self._buffers.take("half", (height // 2, width, 3))
-            cv2.resize(small, (width, height // 2), dst=half, interpolation=cv2.INTER_LINEAR)
-            work.out.reshape(height // 2, 2, width, 3)[:] = half[:, None]
+        alike = max(count for count in (1, *ALIKE) if height % count == 0 and (count == 1 or sigma >= count * SMOOTH_PX))
+        once = work.out if alike == 1 else self._buffers.take("rows", (height // alike, width, 3))
+        cv2.resize(small, (width, height // alike), dst=once, interpolation=cv2.INTER_LINEAR)
+        if alike > 1:  # copying a row is cheaper than interpolating it
+            work.out.reshape(height // alike, alike, width, 3)[:] = once[:, None]
 
     def close(self) -> None:
         pass

@@ -70,8 +70,7 @@ def _weighted(frame: Frame, weight: Alpha, buffers: Buffers) -> Any:
     """(h, w, 4) uint16: the colours times the weight, and 255 times the weight."""
     size = (*weight.shape, 4)
     colours = cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA, dst=buffers.take("colours", size))  # its fourth plane is 255
-    weights = cv2.merge([weight] * 4, dst=buffers.take("weights", size))
-    return np.multiply(colours, weights, dtype=np.uint16, out=buffers.take("planes", size, np.uint16))
+    return np.multiply(colours, weight[..., None], dtype=np.uint16, out=buffers.take("planes", size, np.uint16))
 
 
 def _lit(frame: Frame, weight: Alpha, buffers: Buffers) -> Any:
