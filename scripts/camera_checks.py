@@ -19,13 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeseg.runtime import open_source, v4l2, v4l2_camera
-from edgeseg.runtime.clock_camera import ClockCamera, read_clock
-from edgeseg.runtime.loopback import Loopback
-from edgeseg.runtime.openers import open_counts
-from edgeseg.runtime.pixels import PACKED
-from edgeseg.runtime.v4l2 import Mode
-from edgeseg.runtime.v4l2_camera import V4l2Camera
+from edgeseg.runtime import open_source
+from edgeseg.runtime.capture import v4l2, v4l2_camera
+from edgeseg.runtime.capture.clock_camera import ClockCamera, read_clock
+from edgeseg.runtime.capture.openers import open_counts
+from edgeseg.runtime.capture.pixels import PACKED
+from edgeseg.runtime.capture.v4l2 import Mode
+from edgeseg.runtime.capture.v4l2_camera import V4l2Camera
+from edgeseg.runtime.sinks.loopback import Loopback
 
 WEBCAM, VIRTUAL, FEED = Path("/dev/video0"), Path("/dev/video10"), Path("/dev/video11")
 DRIVER = Path("/sys/bus/platform/drivers/vivid")

@@ -13,7 +13,7 @@ import numpy as np
 from edgeseg.models.checkpoint import ModelCard
 from edgeseg.report.predict import Predictor
 from edgeseg.report.steady import RefinedMasks
-from edgeseg.runtime.video import VideoFile
+from edgeseg.runtime.capture.video_file import VideoFile
 from edgeseg.train.data import Pair, load
 from edgeseg.train.evaluate import evaluate
 from edgeseg.train.stability import Stability
