@@ -100,13 +100,14 @@ def compress(
     def tell(line: str) -> None:
         click.echo(line, err=True)
 
+    drawn = parse_shares(shares)
     folders = Folders(data, validation, auxiliary, backgrounds)
     command = shlex.join(["edgeseg", *sys.argv[1:]])
     if search:
         if recipe or dry_run or framings:
             raise UsageError("--recipe, --dry-run and --framing do not go with --search, which makes recipes of its own")
         out = out or Path("runs") / f"{Path(model).stem}-search"
-        wanted = Search(model, folders, out, trials or 20, storage or "", size, seed, minutes, command)
+        wanted = Search(model, folders, out, trials or 20, storage or "", size, seed, minutes, command, drawn)
         if not (resume or storage) and (out / "study.db").exists():
             raise UsageError(f"{out} holds a search already; --resume goes on with it, or give another -o")
         start(wanted, workers or 1, tell)
@@ -132,7 +133,7 @@ def compress(
         seed=seed,
         minutes=minutes,
         command=command,
-        shares=parse_shares(shares),
+        shares=drawn,
     )
     planned = plan(task)
     if dry_run:

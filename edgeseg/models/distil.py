@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
 from edgeseg.models import MODELS, SegmentationNetwork
@@ -56,7 +56,7 @@ class Teacher:
             loss = loss + self.boundary * boundary_distillation(logits, wanted, self.temperature)
         return loss
 
-    def hints(self, student: SegmentationNetwork) -> Hints | None:
+    def hints(self, student: nn.Module) -> Hints | None:
         """What compares features with those of `student`; None where they have no weight. ModelError for a layer that one of
         them does not have, UsageError where layers would have to be named.
         """
