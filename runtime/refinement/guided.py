@@ -59,7 +59,7 @@ class GuidedFilter:
 
     def _seen(self, p: Matte) -> tuple[int, int, int, int]:
         """The rows and columns of the windows that hold some of the person: first, first, one behind the last, and again."""
-        x, y, width, height = cv2.boundingRect(cv2.compare(p, FAINT, cv2.CMP_GT))  # type: ignore[call-overload]
+        x, y, width, height = cv2.boundingRect((p > FAINT).view(np.uint8))
         if not width:
             return 0, 0, 0, 0
         rim = self._reach + SMOOTH // 2
