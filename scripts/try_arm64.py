@@ -32,7 +32,7 @@ BOARDS = ("pi4", "pi5")
 SIZE = (360, 640)
 # Differences of an output, of 256 steps: int8 kernels of two processors round a value apart now and then, and layers add up.
 # Masks are not compared: where a network is in doubt, one step decides.
-MEAN_STEPS, MOST_STEPS = 2.0, 16
+MEAN_STEPS, MOST_STEPS = 2.0, 16  # on average, and in all but a thousandth of the values
 OUTPUTS = """
 import sys, cv2, numpy
 from pathlib import Path
@@ -85,9 +85,10 @@ def compare(model: Path, images: Path) -> int:
         for name, here in outputs["here"].items():
             there = outputs[board][name]
             steps = np.abs(here.astype(int) - there.astype(int))
-            good = bool(steps.mean() <= MEAN_STEPS and steps.max() <= MOST_STEPS) and (masks / f"{name}.png").exists()
+            mean, most = steps.mean(), np.percentile(steps, 99.9)
+            good = bool(mean <= MEAN_STEPS and most <= MOST_STEPS) and (masks / f"{name}.png").exists()
             failures += not good
-            tell(good, f"{board} {model.name} {name}: {steps.mean():.2f} steps of 256 apart, {steps.max()} at the most")
+            tell(good, f"{board} {model.name} {name}: {mean:.2f} steps of 256 apart, 99.9 % within {most:.0f}")
     return failures
 
 

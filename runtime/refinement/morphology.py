@@ -42,8 +42,6 @@ def fill_holes(matte: Matte, share: float) -> Matte:
     """
     unsure = (matte <= SURE).view(np.uint8)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(unsure, connectivity=4)
-    if count <= 2:  # the person and all that is around
-        return matte
     height, width = matte.shape
     x, y, right, bottom = boxes[:, 0], boxes[:, 1], boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
     most = share * boxes[0, 4]  # label 0 is the person
