@@ -59,10 +59,10 @@ class GuidedFilter:
 
     def _seen(self, p: Matte) -> tuple[int, int, int, int]:
         """The rows and columns of the windows that hold some of the person: first, first, one behind the last, and again."""
-        x, y, width, height = cv2.boundingRect(cv2.compare(p, FAINT, cv2.CMP_GT))  # type: ignore[call-overload]
+        x, y, width, height = cv2.boundingRect((p > FAINT).view(np.uint8))
         if not width:
             return 0, 0, 0, 0
-        rim = self._reach + SMOOTH // 2
+        rim = self._reach + SMOOTH // 2 + 1  # the last are there for the pixels between them and the last but one
         return max(0, y - rim), max(0, x - rim), min(p.shape[0], y + height + rim), min(p.shape[1], x + width + rim)
 
     def _apply(self, fit: Planes, guide: Frame, out: Alpha) -> None:

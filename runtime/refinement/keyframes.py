@@ -25,7 +25,7 @@ from edgeseg.runtime.refinement.flow import Tracker, carry
 Policy = Literal["auto", "every"] | int
 
 LONGEST = 6  # frames that one inference serves at the most
-GOOD, BAD = 0.018, 0.028  # 1 - IoU of the carried and the new matte, below which the interval grows and above which it shrinks
+GOOD, BAD = 0.015, 0.02  # 1 - IoU of the carried and the new matte, below which the interval grows and above which it shrinks
 FLOOR = 6  # a luma difference of fewer bytes is never motion
 SIGMAS = 4  # of the noise, that a difference must exceed to be motion
 NOISIEST = 5.0  # bytes of luma: no camera is worse, once a picture is as small as this; whatever is more is motion

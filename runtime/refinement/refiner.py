@@ -21,10 +21,11 @@ from edgeseg.runtime.buffers import Buffers
 from edgeseg.runtime.chunks import Chunks, scatter
 from edgeseg.runtime.refinement.bilateral import JointBilateral
 from edgeseg.runtime.refinement.guided import GuidedFilter
-from edgeseg.runtime.refinement.morphology import reshape
+from edgeseg.runtime.refinement.morphology import fill_holes, reshape
 from edgeseg.runtime.tensors import shrink
 
 LONG_SIDE, SHORT_SIDE = 320, 180  # of the plane
+HOLES = 0.2  # of the person's area: a print on a shirt is smaller
 LOW, HIGH = 0.25, 0.75  # the smoothstep: a matte below LOW is background, above HIGH person
 
 Edges = Literal["guided", "bilateral", "plain"]
@@ -38,18 +39,22 @@ class Refinement:
     edges    "guided" or "bilateral": fitted to the picture's edges by that filter; "plain": only enlarged
     opening  removes specks thinner than twice this;  closing  fills such gaps
     growth   moves the outline outwards, or inwards where negative
+    holes    share of the person's area up to which a hole inside of it is filled, as by `fill_holes`; 0 fills none
     """
 
     edges: Edges = "guided"
     opening: int = 0
     closing: int = 0
     growth: int = 0
+    holes: float = HOLES
 
     def __post_init__(self) -> None:
         if self.edges not in (*EDGES, "plain"):
             raise UsageError(f"there is no way {self.edges!r} to find edges; there are: {', '.join(EDGES)}, plain")
         if self.opening < 0 or self.closing < 0 or max(self.opening, self.closing, abs(self.growth)) > 20:
             raise UsageError(f"opening and closing must be 0..20 pixels, growth -20..20; got {self}")
+        if not 0 <= self.holes <= 1:
+            raise UsageError(f"holes must be a share of 0..1 of the person's area, got {self.holes:g}")
 
 
 class Refiner:
@@ -65,6 +70,8 @@ class Refiner:
 
         The result lasts until the next call.
         """
+        if self.how.holes:
+            matte = fill_holes(matte, self.how.holes)
         if self._filter is None:
             size = (small.shape[0], small.shape[1])
             plane: Alpha = cv2.convertScaleAbs(enlarge(matte, size), alpha=255)  # type: ignore[assignment]

@@ -10,6 +10,7 @@ import pytest
 
 from edgeseg.errors import DataError, EdgesegError, UsageError
 from edgeseg.runtime import Shot, VideoSink, Work, open_background
+from edgeseg.runtime.composite import backgrounds
 from edgeseg.runtime.composite.backgrounds import Background, cover
 
 
@@ -82,3 +83,24 @@ def test_more_strength_blurs_more() -> None:
         out = work.out
         widths.append(int(((out[90, :, 0] > 20) & (out[90, :, 0] < 180)).sum()))
     assert 3 < widths[0] < widths[1] < widths[2]
+
+
+@pytest.mark.parametrize(("strength", "height"), [(0.5, 720), (1.0, 360), (1.0, 722), (0.0, 481), (0.5, 719)])
+def test_rows_that_are_drawn_together_look_as_if_drawn_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, strength: float, height: int
+) -> None:
+    """Against every row interpolated, on a room with lamps; 719 is prime: there nothing can be drawn together."""
+    room = cv2.resize(np.random.default_rng(0).integers(40, 200, (9, 16, 3), np.uint8), (height * 16 // 9, height))
+
+    def draw() -> np.ndarray:
+        work = Work().load(Shot(room, 0.0))
+        work.alpha = work.new_alpha()
+        work.alpha[:] = 0
+        backgrounds.Blurred(strength).draw(work)
+        return work.out.copy()
+
+    together = draw()
+    monkeypatch.setattr(backgrounds, "ALIKE", ())
+    apart = np.abs(together.astype(int) - draw())
+    assert apart.max() <= 2
+    assert (apart.max() == 0) == (height == 719 or strength == 0)

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgeseg.runtime.refinement import bilateral
 from edgeseg.runtime.refinement.bilateral import JointBilateral
@@ -80,3 +82,43 @@ def test_joint_bilateral_of_any_size_keeps_a_flat_matte_flat(size: tuple[int, in
     guide = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     for value in (0.0, 1.0):
         assert (JointBilateral()(guide, np.full((64, 64), value, np.float32)) == 255 * value).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(st.integers(0, 8), st.integers(0, 12)),
+    st.tuples(st.integers(1, 9), st.integers(1, 13)),
+)
+def test_fitting_only_where_the_person_is_changes_nothing_that_is_seen(
+    seed: int, first: tuple[int, int], sides: tuple[int, int]
+) -> None:
+    """A person anywhere on a plane of any colours, against the fit made everywhere."""
+    rng = np.random.default_rng(seed)
+    guide = cv2.resize(rng.integers(0, 256, (9, 13, 3), np.uint8), (104, 72), interpolation=cv2.INTER_CUBIC)
+    matte = np.zeros((18, 26), np.float32)
+    matte[2 * first[0] : 2 * (first[0] + sides[0]), 2 * first[1] : 2 * (first[1] + sides[1])] = rng.random()
+    everywhere = GuidedFilter()
+    everywhere._seen = lambda p: (0, 0, *p.shape)  # type: ignore[method-assign]
+    part, whole = GuidedFilter()(guide, matte), everywhere(guide, matte)
+    # The final step begins at 64 of 255: what is fainter is not seen.
+    np.testing.assert_array_equal(np.maximum(part, 64), np.maximum(whole, 64))
+
+
+@pytest.mark.parametrize("size", [(16, 4), (4, 16), (8, 8)])
+def test_an_empty_matte_stays_empty_whatever_was_there_before(size: tuple[int, int]) -> None:
+    filter_ = GuidedFilter()
+    guide = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    assert filter_(guide, np.ones((8, 8), np.float32)).min() >= 254
+    assert (filter_(guide, np.zeros((8, 8), np.float32)) == 0).all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40))
+def test_the_bilateral_matte_stays_within_its_samples(seed: int, height: int, width: int) -> None:
+    """Up-sampling is an average: no pixel lies outside of the samples' range."""
+    rng = np.random.default_rng(seed)
+    matte = (0.2 + 0.5 * rng.random((5, 5))).astype(np.float32)
+    q = JointBilateral()(rng.integers(0, 256, (height, width, 3), np.uint8), matte)
+    assert q.min() >= np.floor(255 * matte.min()) - 1
+    assert q.max() <= np.ceil(255 * matte.max()) + 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgeseg.errors import UsageError
 from edgeseg.runtime import Smoother, SyntheticCamera
@@ -77,3 +79,39 @@ def test_an_ema_smooths_what_moves_too() -> None:
 def test_a_share_outside_of_0_to_1_is_refused(keep: float) -> None:
     with pytest.raises(UsageError, match="of the past"):
         Smoother(keep)
+
+
+@pytest.mark.parametrize(
+    ("moved_bytes", "kept"),
+    [
+        (0, 0.7),
+        (3, 0.7 * (1 - 3 / 7.65)),  # 3 % of 255 are 7.65 bytes: full motion
+        (7, 0.7 * (1 - 7 / 7.65)),
+        (8, 0.0),
+    ],
+)
+def test_how_much_is_kept_by_how_much_has_moved(moved_bytes: int, kept: float) -> None:
+    smoother = Smoother(keep=0.7, motion=0.03)
+    luma = np.full((4, 4), 100, np.uint8)
+    smoother(luma, np.ones((4, 4), np.float32))
+    assert smoother(luma + np.uint8(moved_bytes), np.zeros((4, 4), np.float32)) == pytest.approx(kept, abs=1e-6)
+
+
+def test_the_frame_before_is_kept_and_not_the_callers_array() -> None:
+    smoother = Smoother(keep=0.5)
+    luma = np.full((4, 4), 100, np.uint8)  # already of the matte's size
+    smoother(luma, np.zeros((4, 4), np.float32))
+    luma[:] = 200  # the caller's buffer holds the next frame
+    assert (smoother(luma, np.ones((4, 4), np.float32)) == 1).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0.01, 1), st.integers(1, 6))
+def test_what_comes_out_lies_between_the_past_and_the_present(seed: int, keep: float, motion: float, frames: int) -> None:
+    rng = np.random.default_rng(seed)
+    smoother = Smoother(keep, motion)
+    before = smoother(rng.integers(0, 256, (9, 12), np.uint8), rng.random((6, 8), np.float32))
+    now = rng.random((6, 8), np.float32)
+    after = smoother(rng.integers(0, 256, (9, 12), np.uint8), now, frames)
+    assert (after >= np.minimum(before, now) - 1e-6).all()
+    assert (after <= np.maximum(before, now) + 1e-6).all()
