@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types fast docs clean test-tflite-runtime test-camera test-arm64
+.PHONY: demo test lint types fast docs tables measure clean test-tflite-runtime test-camera test-arm64
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -45,6 +45,15 @@ test-arm64: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python scripts/make_docs.py
+
+# the README's tables from what is stored in benchmarks/results and on the models' cards; tests/test_tables.py compares
+tables: $(VENV)/.installed
+	$(BIN)/python scripts/make_tables.py
+
+# the benchmarks behind them, anew: about 10 minutes on a machine that does nothing else
+measure: $(VENV)/.installed
+	$(BIN)/python benchmarks/run_all.py
+	$(BIN)/python scripts/make_tables.py
 
 clean:
 	rm -rf build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

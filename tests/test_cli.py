@@ -84,7 +84,6 @@ REFUSED = [
     ("bench {text}", 1, "neither a TFLite nor an ONNX model"),
     ("bench {bare}", 1, "carries no Spec"),
     ("bench {model} --backend litert", 1, "use ort"),
-    ("bench {model} --join {text}", 1, "not JSON"),
     ("bench {model} --min-seconds 0 --markdown {text}/table.md", 1, "cannot be written"),
     ("eval nobody --data {data}", 1, "no model and no checkpoint"),
     ("eval {text} --data {data}", 1, "not a readable safetensors checkpoint"),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from edgeseg.commands.terminal import Counts, json_option, path_type
-from edgeseg.errors import ModelError, UsageError
+from edgeseg.errors import DataError, ModelError, UsageError
 
 
 @click.command()
@@ -30,7 +30,14 @@ from edgeseg.errors import ModelError, UsageError
 @click.option(
     "--data", type=path_type, metavar="DIR", help="Also accuracy on a data folder, and its worst pictures on the page."
 )
-@click.option("--pictures", type=click.IntRange(1), default=64, show_default=True, help="Of --data, the first so many.")
+@click.option("--pictures", type=click.IntRange(1), default=64, show_default=True, help="Of --data, so many, evenly over it.")
+@click.option(
+    "--sensitivity",
+    type=path_type,
+    multiple=True,
+    metavar="JSON",
+    help="What int8 costs each layer, from edgeseg export --sensitivity; repeatable.",
+)
 @click.option("--markdown", type=path_type, metavar="FILE", help="Write the table to FILE too.")
 @click.option("--csv", "csv_path", type=path_type, metavar="FILE", help="Write the table to FILE too, for spreadsheets.")
 @click.option("--html", "page", type=path_type, metavar="PAGE", help="Write a page that needs nothing else to PAGE.")
@@ -58,6 +65,7 @@ def bench(
     roofline: bool,
     data: Path | None,
     pictures: int,
+    sensitivity: tuple[Path, ...],
     markdown: Path | None,
     csv_path: Path | None,
     page: Path | None,
@@ -77,6 +85,7 @@ def bench(
     """
     from edgeseg.commands.judged import judge
     from edgeseg.report.bench import Options, find_files, run_bench
+    from edgeseg.report.layer_noise import add_sensitivity
     from edgeseg.report.page import to_csv, to_html, to_json, to_markdown, write_text
     from edgeseg.report.remote import Remote, bench_on
     from edgeseg.report.schema import hosts_to_json, read_report
@@ -84,12 +93,16 @@ def bench(
     has_jinja = importlib.util.find_spec("jinja2") is not None
     if page is not None and not has_jinja:
         raise UsageError("--html needs jinja2, which is not installed; run: pip install 'edgeseg[report]', or leave it out")
-    if data is not None and hosts:
-        raise UsageError("--data is for the files here; leave out --host")
+    if hosts and (data is not None or sensitivity):
+        raise UsageError("--data and --sensitivity are for the files here; leave out --host")
     options = Options(backend, threads, min_seconds, warmup, operators, roofline)
-    others = [read_report(path) for path in join]
+    others, failures = [], []
+    for path in join:
+        try:
+            others.append(read_report(path))
+        except DataError as error:
+            failures.append((str(path), str(error)))
     paths = find_files(files, backend)
-    failures: list[tuple[str, str]] = []
     texts: dict[str, str] = {}
     sheets: list[Any] = []
     if hosts:
@@ -98,16 +111,21 @@ def bench(
         remote = Remote(ssh_option, host_command)
         answers = bench_on(hosts, paths, arguments, remote, lambda line: click.echo(line, err=True))
         reports = [answer.report for answer in answers if answer.report is not None]
-        failures = [(answer.host, answer.error) for answer in answers if answer.report is None]
+        failures += [(answer.host, answer.error) for answer in answers if answer.report is None]
         texts = {f"{answer.host}.json": to_json(answer.report) for answer in answers if answer.report is not None}
         texts["bench.json"] = hosts_to_json([(answer.host, answer.report, answer.error) for answer in answers])
     else:
         with click.progressbar(length=1000, file=sys.stderr, item_show_func=lambda what: what) as bar:
             reports = [run_bench(paths, options, lambda what, share: bar.update(int(1000 * share) - bar.pos, what))]
         sheets = judge(reports[0], data, pictures) if data is not None else []
+        for path in sensitivity:
+            try:
+                add_sensitivity(reports[0], path)
+            except DataError as error:
+                failures.append((str(path), str(error)))
         texts["bench.json"] = to_json(reports[0])
     texts["bench.md"] = "\n".join([*map(to_markdown, reports), *(f"- failed: `{host}`: {why}\n" for host, why in failures)])
-    texts["bench.csv"] = to_csv([*reports, *others])
+    texts["bench.csv"] = to_csv([*reports, *others], failures)
     click.echo(texts["bench.json" if as_json else "bench.md"], nl=False)  # first, so that a full disk loses nothing
     if has_jinja and (page or out):
         texts["bench.html"] = to_html([*reports, *others], sheets, failures=failures)

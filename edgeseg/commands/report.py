@@ -80,7 +80,7 @@ def report(
         click.echo(text, nl=False)
     if page:
         write_text(page, to_html([r for _, r in read], changes=changes.cells(steps, allowed), failures=failures))
-    for target, content in ((markdown, text), (csv_path, to_csv([r for _, r in read]))):
+    for target, content in ((markdown, text), (csv_path, to_csv([r for _, r in read], failures))):
         if target:
             write_text(target, content)
     slower = [step for step in steps if step.change is not None and step.change.is_slower(allowed)]

@@ -12,7 +12,7 @@ from typing import Any
 from edgeseg import assets
 from edgeseg.errors import EdgesegError, ModelError, UsageError
 from edgeseg.report.boards import BOARDS
-from edgeseg.report.compare import fair_rounds, speedup
+from edgeseg.report.compare import fair_rounds, is_precise, speedup
 from edgeseg.report.device import describe_device, temperature_c, throttling, was_throttled
 from edgeseg.report.energy import find_meter
 from edgeseg.report.latency import ROUND, Timing, measure, noise
@@ -114,6 +114,7 @@ def run_bench(paths: Sequence[Path], options: Options, on_progress: Progress | N
         min_seconds=options.min_seconds,
         warmup=options.warmup,
         references=references,
+        enough=is_precise,
         on_round=lambda share: tell("latency, in turn", share),
     )
     meter = find_meter()

@@ -36,7 +36,26 @@ def accuracy_of(row: Row) -> dict[str, float]:
     measured = row.get("measured_accuracy")
     if measured is None:
         return dict(row["accuracy"])
-    return {f"{key} ({measured['data']})": value for key, value in measured.items() if key not in ("data", "images")}
+    means = {key: value for key, value in measured.items() if isinstance(value, float)}
+    return {f"{key} ({measured['data']})": value for key, value in means.items()}
+
+
+def classes_of(row: Row) -> str:
+    """IoU of each class on the data folder, as measured."""
+    found = (row.get("measured_accuracy") or {}).get("iou", {})
+    return ", ".join(f"{name} {value:.3f}" for name, value in found.items() if value is not None)
+
+
+def sources_of(row: Row) -> str:
+    """Mean IoU by source of the pictures."""
+    found = (row.get("measured_accuracy") or {}).get("sources", {})
+    known = ((name, source["miou"], source["images"]) for name, source in found.items() if "miou" in source)
+    return ", ".join(f"{name} {value:.3f} ({images})" for name, value, images in known)
+
+
+def _parity(key: str, show: str) -> Column:
+    """Against the float network, on the same pictures."""
+    return lambda row: "" if (row.get("parity") or {}).get(key) is None else format(row["parity"][key], show)
 
 
 FILE = "file"
@@ -69,10 +88,15 @@ COSTS: Mapping[str, Column] = {
     "MAC/byte": _cost("intensity", _scaled(1, 1)),
     "activations MB": _cost("peak_bytes", _scaled(1e6, 2)),
     "peak MiB": lambda row: _mebibytes(row["peak_rss_bytes"]),
+    "pixels as in float": _parity("agreement", ".2%"),
+    "logits SQNR dB": _parity("sqnr_db", ".1f"),
+    "mIoU against float": _parity("miou_delta", "+.4f"),
     "accuracy": lambda row: ", ".join(f"{key} {value:.3f}" for key, value in accuracy_of(row).items()),
 }
+ACCURACY: Mapping[str, Column] = {"IoU by class": classes_of, "mIoU by source (pictures)": sources_of}
+ACCURATE = ("pixels as in float", "logits SQNR dB", "mIoU against float", "accuracy")  # of COSTS
 _FIRST = (FILE, "median ms", "p90 ms", "p99 ms", "max ms", "cold ms", "against float", "file kB", "peak MiB", "MMAC", "MFLOP")
-_ALL = {**TIMES, **COSTS}
+_ALL = {**TIMES, **COSTS, **ACCURACY}
 ALL: Mapping[str, Column] = {name: _ALL[name] for name in (*_FIRST, *(n for n in _ALL if n not in _FIRST))}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,27 @@ def fair_rounds(timings: Sequence[Timing], threads: Sequence[int]) -> list[list[
     return [t.cpu if disturbed else t.rounds for t in timings]
 
 
+def is_precise(timing: Timing) -> bool:
+    """Whether the file, in units of the reference work beside it, is known to `PRECISION`, so that a later report can tell.
+
+    By the 95 % interval of the median over blocks, from order statistics (David & Nagaraja 2003, section 7.1). By the clock
+    that varies less: which one two reports are compared by depends on the other report too.
+    """
+    if timing.reference is None or timing.reference.error is not None:
+        return True
+    pairs = ((timing.rounds, timing.reference.rounds), (timing.cpu, timing.reference.cpu))
+    return min(_half_width(*pair) for pair in pairs) <= PRECISION
+
+
+def _half_width(blocks: Sequence[Sequence[float]], reference: Sequence[Sequence[float]]) -> float:
+    """Of the 95 % interval of the median of the ratios of blocks, as a share of that median."""
+    ratios = np.sort([median(b) / median(r) for b, r in zip(blocks, reference, strict=True)])
+    middle, reach = (len(ratios) - 1) / 2, 0.98 * len(ratios) ** 0.5  # 1.96 deviations of a binomial of one half
+    low, high = (ratios[int(np.clip(np.round(middle + side * reach), 0, len(ratios) - 1))] for side in (-1, 1))
+    return float((high - low) / (2 * np.median(ratios)))
+
+
+PRECISION = 0.015  # half an interval: two reports of a file 15 % slower must be told apart from 5 %, whatever else differs
 UNDISTURBED = 0.95  # share of the time that the reference must have had its processor for the clock to be believed
 FEWEST = 5  # blocks
 

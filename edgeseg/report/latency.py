@@ -22,6 +22,8 @@ import numpy.typing as npt
 ROUND = 5  # runs of one file before the next file's turn
 REFERENCE_RUNS = 3  # of the work that is the same every day, after each turn of a file
 MIN_ROUNDS = 10
+PATIENCE = 4  # times as long as asked for, where the machine is so busy that nothing is known after that
+ASK_EVERY = 10  # rounds, then
 
 
 @dataclass
@@ -65,6 +67,7 @@ def measure(
     warmup: int = 10,
     min_rounds: int = MIN_ROUNDS,
     references: Sequence[Callable[[], object]] | None = None,
+    enough: Callable[[Timing], bool] = lambda timing: True,
     clock_ns: Callable[[], int] = time.perf_counter_ns,
     on_round: Callable[[float], None] | None = None,
 ) -> list[Timing]:
@@ -72,6 +75,7 @@ def measure(
 
     warmup      untimed runs of each before the first round
     references  one for each subject, measured after each of its turns (`reference.py`)
+    enough      whether a subject is known well enough; while one is not, all go on, for `PATIENCE` times as long at most
     on_round    is told after every round which share of the work is done, 0..1
 
     A subject that raises keeps the reason in `Timing.error` and is not called again; the others go on.
@@ -101,14 +105,15 @@ def measure(
     try:
         for subject, timing in zip(subjects, timings, strict=True):
             turn(subject, timing, warmup, keep=False)
-        forward = True
+        forward, number = True, 0
         while True:
             alive = [(s, t) for s, t in zip(subjects, timings, strict=True) if t.error is None]
             alive = alive if forward else alive[::-1]
             done = min((_progress(t, min_rounds, min_seconds) for _, t in alive), default=1.0)
             if on_round:
                 on_round(min(1.0, done))
-            if done >= 1:
+            asked = done >= 1 and (number := number + 1) % ASK_EVERY == 1
+            if asked and all(t.total_ms >= PATIENCE * min_seconds * 1e3 or enough(t) for _, t in alive):
                 return timings
             for subject, timing in alive:
                 turn(subject, timing, 1, keep=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import Any
 from edgeseg.errors import MissingExtraError
 from edgeseg.report import charts
 from edgeseg.report.boards import BOARDS
-from edgeseg.report.columns import COSTS, FILE, TIMES, Column, Row, accuracy_of, failed, good, label, used
+from edgeseg.report.columns import ACCURATE, COSTS, FILE, TIMES, Column, Row, accuracy_of, failed, good, label, used
 from edgeseg.report.device import name_device
+from edgeseg.report.page_accuracy import LAYERS_OPEN, accuracies, noises, plain
 from edgeseg.report.schema import Report, to_json
 from edgeseg.report.text import NOTES, comparisons, software, to_csv, to_markdown
 from edgeseg.whole import write_whole
 
 __all__ = ["Picture", "to_csv", "to_html", "to_json", "to_markdown", "write_text"]
 
-LAYERS_OPEN = 15  # shown at once; the rest folds out
 BARS_AFTER = "threads"
+MOST_TILES = 12
+FAR_APART = 4.0  # times
+IDLE = 0.5  # load in the last minute
 
 
 @dataclass(frozen=True)
@@ -57,21 +61,15 @@ def to_html(
     rows = [row for report in reports for row in good(report["results"])]
     return template.render(
         sections=[_section(report) for report in reports],
-        summary=_summary(reports),
+        warnings=_warnings(reports),
+        tiles=_tiles(reports),
         pareto=_pareto(reports),
         estimates=_estimates(rows),
         pictures=pictures,
-        changes=_plain(changes or {}),
+        changes=plain(changes or {}),
         failures=failures,
         notes=NOTES.format(**reports[0]["measured"]) if reports else "",
     )
-
-
-def _plain(cells: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """A table of the template, of heading -> cells."""
-    count = len(next(iter(cells.values()), []))
-    rows = [[(heading, column[i]) for heading, column in cells.items()] for i in range(count)]
-    return {"headings": list(cells), "rows": rows, "bars": [], "bars_after": None}
 
 
 def write_text(path: Path, text: str) -> None:
@@ -89,11 +87,13 @@ def _section(report: Report) -> dict[str, Any]:
         "throttled": bool(report["device"].get("throttled")),
         "energy": report.get("energy"),
         "times": _table(TIMES, rows, longest),
-        "costs": _table(COSTS, rows),
+        "costs": _table({name: cell for name, cell in COSTS.items() if name not in ACCURATE}, rows),
         "uncounted": [line for row in rows if (line := _uncounted(row))],
         "comparisons": comparisons(report),
         "distributions": _distributions(rows),
         "files": [_layers(row, rows, report) for row in rows if row.get("layers") or "operators" in row],
+        "accuracies": accuracies(rows),
+        "noises": noises(rows),
         "failures": [(row["path"], row["error"]) for row in failed(report["results"])],
     }
 
@@ -103,7 +103,7 @@ def _table(columns: Mapping[str, Column], rows: Sequence[Row], longest: float | 
     if FILE in cells:
         cells[FILE] = [label(row, rows) for row in rows]
     bars = [[100 * row["latency_ms"][key] / longest for key in ("p90", "median")] for row in rows] if longest else []
-    return _plain(cells) | {"bars": bars, "bars_after": BARS_AFTER if bars else None}
+    return plain(cells) | {"bars": bars, "bars_after": BARS_AFTER if bars else None}
 
 
 def _uncounted(row: Row) -> str:
@@ -114,22 +114,24 @@ def _uncounted(row: Row) -> str:
     return f"{Path(row['path']).name}: {operators}" if operators else ""
 
 
-def _distributions(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _distributions(rows: Sequence[Row]) -> dict[str, Any]:
+    """A strip for each file on one axis, which is logarithmic where the files are far apart."""
     known = [row for row in rows if row.get("quantiles_ms")]
     if not known:
-        return []
+        return {}
     low = min(row["quantiles_ms"][0] for row in known)
     high = max(row["quantiles_ms"][-2] for row in known)  # without the slowest fortieth, whose maximum is in the table
-    return [
+    log = low > 0 and high > FAR_APART * low
+    scale = math.log if log else float
+    strips = [
         {
             "label": label(row, rows),
-            "svg": charts.density(row["quantiles_ms"], low, high),
-            "low": f"{low:.2f}",
-            "high": f"{high:.2f}",
+            "svg": charts.density([scale(q) for q in row["quantiles_ms"]], scale(low), scale(high)),
             "median": f"{row['latency_ms']['median']:.2f}",
         }
         for row in known
     ]
+    return {"strips": strips, "low": f"{low:.2f}", "high": f"{high:.2f}", "log": log}
 
 
 def _layers(row: Row, rows: Sequence[Row], report: Report) -> dict[str, Any]:
@@ -163,26 +165,59 @@ def _layers(row: Row, rows: Sequence[Row], report: Report) -> dict[str, Any]:
     }
 
 
-def _summary(reports: Sequence[Report]) -> list[str]:
-    """What somebody who reads three lines should know."""
+def _warnings(reports: Sequence[Report]) -> list[str]:
+    """What somebody should know before believing a figure."""
     lines = []
     for report in reports:
-        rows = good(report["results"])
-        for model in dict.fromkeys(row["model"] for row in rows):
-            own = [row for row in rows if row["model"] == model]
-            first = min(own, key=lambda row: row["latency_ms"]["median"])
-            text = (
-                f"{model}: {first['latency_ms']['median']:.2f} ms by {label(first, rows)} on {first['threads']} "
-                f"thread{'s' if first['threads'] > 1 else ''}, {1000 / first['latency_ms']['median']:.0f} frames a second"
+        device = report["device"]
+        where = f" ({name_device(device)})" if len(reports) > 1 else ""
+        if device.get("throttled"):
+            lines.append(f"The machine was slowed down for heat or voltage while it was measured: measure again{where}.")
+        if (device.get("load_1min") or 0) > IDLE:
+            lines.append(
+                f"Other processes were at work, with a load of {device['load_1min']:.1f}: times are of a busy machine{where}."
             )
-            if verdict := first.get("speedup", {}).get("verdict"):
-                text += f"; against float: {verdict}"
-            lines.append(f"{text} ({report['device'].get('board') or report['device'].get('cpu') or 'unknown machine'}).")
-        if report["device"].get("throttled"):
-            lines.append("The machine was slowed down for heat or voltage while it was measured: measure again.")
         if bad := failed(report["results"]):
-            lines.append(f"{len(bad)} of {len(report['results'])} could not be measured; the reasons are below.")
+            lines.append(f"{len(bad)} of {len(report['results'])} could not be measured; the reasons are below{where}.")
     return lines
+
+
+def _tiles(reports: Sequence[Report]) -> list[dict[str, Any]]:
+    """A few figures of each file, the quickest of each model on each machine marked."""
+    tiles = []
+    for report in reports:
+        rows = good(report["results"])
+        for row in rows:
+            median = row["latency_ms"]["median"]
+            own = [other["latency_ms"]["median"] for other in rows if other["model"] == row["model"]]
+            verdict = (row.get("speedup") or {}).get("verdict", "")
+            facts = [
+                f"{1000 / median:,.0f} a second",
+                f"{verdict.split(' ')[0]} against float" if verdict.endswith(")") else "",
+                "no faster than float" if verdict == "no difference" else "",
+                f"{row['size_bytes'] / 1e3:,.0f} kB",
+                f"{row['macs'] / 1e6:,.0f} MMAC" if row["macs"] else "",
+                _right(row),
+            ]
+            tiles.append(
+                {
+                    "name": label(row, rows),
+                    "median": f"{median:.2f}",
+                    "facts": [fact for fact in facts if fact],
+                    "machine": report["device"].get("board") or report["device"].get("cpu") or "unknown machine",
+                    "best": median == min(own),
+                }
+            )
+    return tiles if len(tiles) <= MOST_TILES else [tile for tile in tiles if tile["best"]][:MOST_TILES]
+
+
+def _right(row: Row) -> str:
+    """The one figure of accuracy that says most, where it was measured."""
+    measured = row.get("measured_accuracy")
+    if measured is None:
+        return ""
+    person = measured.get("iou", {}).get("person")
+    return f"IoU {person:.3f}" if person is not None else f"mIoU {measured['miou']:.3f}" if "miou" in measured else ""
 
 
 def _pareto(reports: Sequence[Report]) -> list[dict[str, Any]]:
@@ -207,8 +242,11 @@ def _estimates(rows: Sequence[Row]) -> dict[str, Any]:
     """What files would need at best on other devices."""
     known = {label(row, rows): row for row in rows if row.get("at_best_ms")}
     names = [name for name in BOARDS if any(name in row["at_best_ms"] for row in known.values())]
+    cells = {"file": list(known)} | {
+        f"{BOARDS[n].title}, at best ms": [f"{row['at_best_ms'][n]:.2f}" for row in known.values()] for n in names
+    }
     return {
-        "headings": [BOARDS[name].title for name in names],
-        "rows": [(file, [f"{row['at_best_ms'][n]:.2f}" for n in names]) for file, row in known.items()],
+        "rows": list(known),
+        "table": plain(cells),
         "notes": [(BOARDS[n].title, f"{BOARDS[n].unit}; {BOARDS[n].assumptions}", BOARDS[n].sources) for n in names],
     }

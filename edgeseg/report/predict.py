@@ -64,8 +64,10 @@ class Predictor:
         return person_share(self.run(frame), self.spec)
 
 
-def open_predictor(model: str, backend: BackendName = "auto") -> Predictor:
+def open_predictor(model: str, backend: BackendName = "auto", size: tuple[int, int] | None = None) -> Predictor:
     """Open a .tflite or .onnx file on its backend; a trained model's name or a checkpoint as a float network (torch).
+
+    size  (height, width) that a network is run at, for all frames; those that it was trained for if not given
 
     A name with a backend is the int8 file that ships for that backend. Raises ModelError for what is none of them,
     MissingExtraError where torch is needed and absent.
@@ -82,7 +84,8 @@ def open_predictor(model: str, backend: BackendName = "auto") -> Predictor:
         ) from None
     opened = load_model(model)
     card = opened.card
-    return of_network(opened.network, (card.size, *card.framings), card.classes, card.person_class)
+    sizes = (card.size, *card.framings) if size is None else (size,)
+    return of_network(opened.network, sizes, card.classes, card.person_class)
 
 
 def of_session(session: Session) -> Predictor:

@@ -86,9 +86,10 @@ def bench_on(
 
 
 def _bench(host: str, files: Sequence[Path], arguments: Sequence[str], remote: Remote) -> Report:
-    missing = [path for path in files if not path.is_file()]
-    if missing:
-        raise ModelError(f"model file {missing[0]} does not exist; give a .tflite or .onnx file")
+    missing = {path: f"model file {path} does not exist; give a .tflite or .onnx file" for path in files if not path.is_file()}
+    files = [path for path in files if path not in missing]
+    if not files:
+        raise ModelError(next(iter(missing.values()), "no file was named"))
     folder = _ssh(host, "mktemp -d /tmp/edgeseg.XXXXXXXX", remote, CONNECT_S * 2).strip()
     if not FOLDER.fullmatch(folder):
         raise DataError(f"{host} gave {folder[:80]!r} for a temporary folder; does its shell print something when it starts?")
@@ -105,6 +106,7 @@ def _bench(host: str, files: Sequence[Path], arguments: Sequence[str], remote: R
     report = parse_report(text[text.find("{") :], host)  # what a shell prints when it starts comes first
     for row in report["results"]:
         row["path"] = str(names.get(row["path"], row["path"]))
+    report["results"] += [{"path": str(path), "error": why} for path, why in missing.items()]
     return report
 
 

@@ -42,8 +42,11 @@ def to_markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_csv(reports: Sequence[Report]) -> str:
-    """A line for each file of each device, with every column of the tables; a failure has its reason in the last."""
+def to_csv(reports: Sequence[Report], failures: Sequence[tuple[str, str]] = ()) -> str:
+    """A line for each file of each device, with every column of the tables; a failure has its reason in the last.
+
+    failures  (name, reason) of what could not be had at all: a report, a device
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["device", "date", *ALL, "error"])
@@ -54,6 +57,8 @@ def to_csv(reports: Sequence[Report]) -> str:
                 writer.writerow([*place, Path(row["path"]).name, *[""] * (len(ALL) - 1), row["error"]])
             else:
                 writer.writerow([*place, *(cell(row) for cell in ALL.values()), ""])
+    for name, reason in failures:
+        writer.writerow([name, "", *[""] * len(ALL), reason])
     return out.getvalue()
 
 

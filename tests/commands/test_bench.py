@@ -13,7 +13,7 @@ pytest.importorskip("jinja2")
 from click.testing import CliRunner
 
 from edgeseg.cli import main
-from tests.runtime.tiny_models import write_onnx, write_tflite
+from tests.runtime.tiny_models import TFLITE_SPEC, write_onnx, write_tflite
 
 QUICK = ["--min-seconds", "0", "--warmup", "0"]
 
@@ -44,9 +44,59 @@ def test_accuracy_and_the_worst_pictures(folder):
         measured = row["measured_accuracy"]
         assert (measured["data"], measured["images"]) == ("people", 2)
         assert measured["miou"] > 0.8
+        assert measured["iou"].keys() == {"background", "person"}
+        assert sum(source["images"] for source in measured["sources"].values()) == 2
     page = (folder / "page.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 1
     assert "int8.tflite: the worst of 2 pictures of people" in page
+
+
+def test_by_class_and_by_source_and_against_float(folder):
+    (folder / "people" / "manifest.csv").write_text("file,source\n0.png,here\n1.png,there\n2.png,there\n")
+    done = call(folder / "float.onnx", folder / "int8.tflite", "--data", folder / "people", "--json", "-o", folder / "out")
+    assert done.exit_code == 0, done.output
+    first, second = json.loads(done.stdout)["results"]
+    assert {name: one["images"] for name, one in first["measured_accuracy"]["sources"].items()} == {"here": 1, "there": 2}
+    assert "parity" not in first
+    parity = second["parity"]
+    assert parity["against"] == "float.onnx"
+    assert 0.9 < parity["agreement"] <= 1
+    for row in (first, second):
+        measured = row["measured_accuracy"]
+        assert measured["miou"] == pytest.approx(sum(measured["iou"].values()) / 2, abs=1e-4)
+        for name in ("bench.md", "bench.csv", "bench.html"):
+            text = (folder / "out" / name).read_text()
+            assert f"{measured['iou']['person']:.3f}" in text, name
+            assert f"{measured['sources']['there']['miou']:.3f}" in text, name
+
+
+LAYER = {"operator": "conv2d", "own_db": 40.0, "accumulated_db": 31.5, "logits_db": 44.0, "agreement": 0.9988, "miou_lost": 0.1}
+
+
+def test_what_int8_costs_each_layer(folder):
+    layers = [LAYER | {"layer": "stem"}, LAYER | {"layer": "head", "agreement": 0.9, "own_db": float("inf")}]
+    stem = "{}-{}x{}-int8".format(TFLITE_SPEC.model, *TFLITE_SPEC.size)
+    (folder / "good.json").write_text(json.dumps({"model": stem, "images": 7, "layers": layers}))
+    (folder / "other.json").write_text(json.dumps({"model": "another", "images": 7, "layers": layers}))
+    (folder / "bad.json").write_text("[]")
+    options = [part for name in ("good", "other", "bad", "missing") for part in ("--sensitivity", folder / f"{name}.json")]
+    done = call(folder / "int8.tflite", *options, "--json", "-o", folder / "out")
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.stdout)["results"]
+    assert row["sensitivity"]["images"] == 7
+    assert [layer["own_db"] for layer in row["sensitivity"]["layers"]] == [40.0, None]
+    page = (folder / "out" / "bench.html").read_text()
+    assert page.index("head <small>") < page.index("stem <small>")  # the worst first
+    assert "10.000% of pixels; own no noise, accumulated 31.5 dB" in page
+    for needle in ("is of another, of which this report has no file", "is no sensitivity", "cannot be read"):
+        assert needle in page
+
+
+def test_a_report_to_join_that_is_none_costs_one_line(folder):
+    done = call(folder / "float.onnx", "--join", folder / "nothing.json", "-o", folder / "out")
+    assert done.exit_code == 0, done.output
+    for name in ("bench.md", "bench.csv", "bench.html"):
+        assert "nothing.json cannot be read" in (folder / "out" / name).read_text(), name
 
 
 def test_a_folder_that_is_none_costs_the_accuracy_alone(folder):
@@ -68,6 +118,7 @@ REFUSED = [
     (["--threads", "1,zero"], "not a valid integer"),
     (["--threads", "1,0"], "x>=1"),
     (["--data", ".", "--host", "pi"], "leave out --host"),
+    (["--sensitivity", "x", "--host", "pi"], "leave out --host"),
     (["--pictures", "0"], "x>=1"),
 ]
 

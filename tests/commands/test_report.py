@@ -53,5 +53,8 @@ def test_files_that_are_asked_for(folder):
     page = (folder / "p.html").read_text()
     assert "SLOWER" in page
     assert "schema 99" in page
-    assert len((folder / "t.csv").read_text().splitlines()) == 1 + 2 * 3
+    lines = (folder / "t.csv").read_text().splitlines()
+    assert len(lines) == 1 + 2 * 3 + 1
+    assert "strange.json" in lines[-1]
+    assert "schema 99" in lines[-1]
     assert "SLOWER" in (folder / "t.md").read_text()

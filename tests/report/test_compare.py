@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeseg.report.compare import LEAST, change, fair_rounds
+from edgeseg.report.compare import LEAST, PRECISION, change, fair_rounds, is_precise
 from edgeseg.report.latency import Timing
 
 
@@ -89,3 +89,20 @@ FAIR = [
 def test_files_of_one_report(times, threads, rounds):
     assert fair_rounds([timing(*times), timing(*times)], threads) == [rounds, rounds]
     assert fair_rounds([Timing([[7.0]])], threads) == [[[7.0]]]  # no reference: the clock
+
+
+def spread(share, clock="both", blocks=101):
+    """Blocks that lie evenly within `share` of 2 ms, beside a reference of 1 ms."""
+    times = [[2.0 * (1 + share * (2 * i / (blocks - 1) - 1))] for i in range(blocks)]
+    noisy = [[2.0 * (1 + 0.5 * (i % 2))] for i in range(blocks)]
+    wall, cpu = (noisy if clock == "cpu" else times), (noisy if clock == "wall" else times)
+    return Timing(wall, cpu, reference=Timing([[1.0]] * blocks, [[1.0]] * blocks))
+
+
+# Of 101 blocks the interval of the median reaches 0.98 x sqrt(101) = 9.85 of them to either side, that is the 10th of 50:
+# a fifth of the spread.
+@pytest.mark.parametrize("clock", ["both", "wall", "cpu"])
+def test_what_is_known_well_enough(clock):
+    assert is_precise(spread(PRECISION * 4.9, clock))
+    assert not is_precise(spread(PRECISION * 5.1, clock))
+    assert is_precise(Timing([[1.0], [9.0]], [[1.0], [9.0]]))  # no reference: there is nothing to wait for

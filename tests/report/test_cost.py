@@ -161,7 +161,7 @@ def weights(network):
     return sum(m.weight.numel() for m in found if m.weight.numel() > m.in_channels)
 
 
-@pytest.mark.parametrize("name", ["person", "enet-person", "enet-camvid"])
+@pytest.mark.parametrize("name", ["person", "person-small", "enet-person", "enet-camvid"])
 def test_network_and_files_agree(name):
     """The files that ship against the network as it is exported; `report/cost.py` says where it differs from the trained."""
     model = load_model(name)
@@ -179,6 +179,44 @@ def test_network_and_files_agree(name):
     assert exported.macs == trained.macs + extra
     # Bytes where torch has float32. A file has steps that torch does inside an operator: paddings and pixel shuffles.
     assert exported.peak_bytes / 4 <= onnx.peak_bytes <= tflite.peak_bytes <= 1.7 * exported.peak_bytes / 4
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Conv2d(2, 2, 1, bias=False), nn.Conv2d(2, 2, 3, padding=1, bias=False)
+
+    def forward(self, a, b):
+        return self.left(a), self.right(b) + a
+
+
+class Pairs(nn.Module):
+    """Lists of modules, modules that take and give two tensors, one that is used twice, and answers by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.twice = nn.Conv2d(3, 4, 1, bias=False), nn.Conv2d(4, 4, 1, bias=False)
+        self.steps = nn.ModuleList([Pair(), Pair()])
+        self.heads = nn.ModuleDict({"mask": nn.Conv2d(4, 1, 1, bias=False)})
+
+    def forward(self, x):
+        a, b = self.twice(self.twice(self.first(x))).chunk(2, 1)
+        for step in self.steps:
+            a, b = step(a, b)
+        return {"mask": self.heads["mask"](torch.cat([a, b], 1)), "left": a}
+
+
+def test_lists_pairs_and_what_is_used_twice():
+    cost = count(Pairs(), (4, 4))
+    # Of 16 pixels each: 1x1 from 3 to 4 channels; 4 to 4 twice, with one set of weights; two pairs; 1x1 from 4 to 1.
+    wanted = {"first": 12, "twice": 2 * 16, "steps.0.left": 4, "steps.0.right": 36, "steps.1.left": 4, "steps.1.right": 36}
+    layers = {layer.name: layer for layer in cost.layers}
+    assert {name: layer.macs // 16 for name, layer in layers.items() if layer.macs} == wanted | {"heads.mask": 4}
+    assert cost.macs == 16 * (sum(wanted.values()) + 4)
+    assert (cost.params, layers["twice"].params) == (12 + 16 + 2 * 40 + 4, 16)
+    assert cost.uncounted == {"add": 2}
+    # The two halves share 64 elements of memory, which `a` needs until the sum is made; left, right and the sum have 32 each.
+    assert (cost.peak_bytes, cost.peak_layer) == (640, "steps.0")
 
 
 def test_memory_of_a_chain():

@@ -83,6 +83,22 @@ def test_a_reference_follows_every_turn():
     assert measure(subjects, **options)[0].reference is None
 
 
+@pytest.mark.parametrize(
+    ("known_after", "min_seconds", "rounds"),
+    # 5 ms a round: 0.05 s are 10 rounds, at which it is asked first, and then after every 10; 4 times that is the end.
+    [(10, 0.05, 10), (11, 0.05, 20), (35, 0.05, 40), (10**6, 0.05, 40), (10**6, 0, 10)],
+)
+def test_what_is_not_known_is_measured_for_longer(known_after, min_seconds, rounds):
+    clock = Clock()
+    timings = measure(
+        [clock.subject("a", 1), clock.subject("b", 1)],
+        min_seconds=min_seconds,
+        enough=lambda timing: len(timing.rounds) >= known_after,
+        clock_ns=clock,
+    )
+    assert [len(timing.rounds) for timing in timings] == [rounds, rounds]
+
+
 def test_processor_time_is_noted_beside_the_clock():
     (timing,) = measure([lambda: time.sleep(0.002)], min_seconds=0, warmup=0, min_rounds=5)
     assert np.shape(timing.cpu) == np.shape(timing.rounds)

@@ -24,7 +24,8 @@ FRAME = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><
   const frame = document.querySelector("iframe");
   frame.addEventListener("load", () => {{
     const inner = frame.contentDocument, wide = inner.documentElement.clientWidth;
-    const out = [...inner.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > wide + 0.5);
+    const out = [...inner.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > wide + 0.5
+      && !e.parentElement.closest(".scroll"));
     const seen = frame.contentWindow.performance.getEntriesByType("resource").map(e => e.name);
     const found = {{wide, scroll: inner.documentElement.scrollWidth, out: out.map(e => e.outerHTML.slice(0, 80)),
       requests: seen.filter(n => !n.startsWith("data:"))}};

@@ -108,16 +108,13 @@ def test_a_report_comes_back_from_several_hosts_at_once(server, model, tmp_path)
     options = [part for option in server for part in ("--ssh-option", option)]
     hosts = ["--host", user, "--host", f"{getpass.getuser()}@localhost", "--host", "nobody@127.0.0.1"]
     arguments = ["bench", str(model), str(model.with_name("missing.onnx")), *QUICK, *hosts, *options]
-    # The missing file is an error of each host; without it the two that answer give a report.
-    lost = CliRunner().invoke(main, [*arguments, "--host-command", HERE])
-    assert lost.exit_code == 1
-    assert "missing.onnx does not exist" in lost.output
-    arguments.remove(str(model.with_name("missing.onnx")))
     done = CliRunner().invoke(main, [*arguments, "--host-command", HERE, "--json", "-o", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     first, second, stranger = json.loads(done.stdout)["hosts"]
     for answer in (first, second):
-        (row,) = answer["report"]["results"]
+        row, missing = answer["report"]["results"]
+        assert missing.keys() == {"path", "error"}
+        assert "missing.onnx does not exist" in missing["error"]
         assert row["path"] == str(model)
         assert row["latency_ms"]["median"] > 0
         assert answer["report"]["device"]["python"] == sys.version.split()[0]
@@ -125,7 +122,11 @@ def test_a_report_comes_back_from_several_hosts_at_once(server, model, tmp_path)
     assert "ermission denied" in stranger["error"]
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {f"{user}.json", "bench.json", "bench.md", "bench.csv"} <= written
-    assert "nobody@127.0.0.1" in (tmp_path / "out" / "bench.md").read_text()
+    for name in ("bench.md", "bench.csv", "bench.html"):
+        text = (tmp_path / "out" / name).read_text()
+        assert "nobody@127.0.0.1" in text, name
+        assert "ermission denied" in text, name
+        assert "missing.onnx does not exist" in text, name
     assert leftovers() == before
     assert not list(tmp_path.rglob("pwned"))
     assert not Path("pwned").exists()
@@ -142,6 +143,22 @@ def test_what_the_host_says_is_the_reason(server, model):
     for command, needle in cases.items():
         (answer,) = bench_on([user], [model], QUICK, Remote(server, command), print)
         assert needle in answer.error
+
+
+@needs_ssh
+def test_a_key_that_the_host_does_not_know(server, model, tmp_path):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
+    options = tuple(option for option in server if not option.startswith("IdentityFile"))
+    remote = Remote((*options, f"IdentityFile={tmp_path / 'other'}", "IdentityAgent=none"))
+    (answer,) = bench_on([f"{getpass.getuser()}@127.0.0.1"], [model], QUICK, remote, print)
+    assert answer.report is None
+    assert "ermission denied" in answer.error
+
+
+@needs_ssh
+def test_files_that_are_not_there_alone(model):
+    (answer,) = bench_on(["127.0.0.1"], [model.with_name("missing.onnx")], QUICK, Remote(), print)
+    assert "missing.onnx does not exist" in answer.error
 
 
 @needs_ssh
