@@ -143,7 +143,7 @@ def train(
         from edgeseg.train.distributed import in_company, processes
         from edgeseg.train.material import Folders
         from edgeseg.train.run import train_model
-        from edgeseg.train.schedule import Schedule
+        from edgeseg.train.schedule import FULL, Schedule
         from edgeseg.train.shares import parse_shares
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "training") from None
@@ -219,7 +219,7 @@ def train(
         if learning_rate is not None:
             schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
         if full_size:
-            schedule = dataclasses.replace(schedule, sizes=((0.0, 1.0),))
+            schedule = dataclasses.replace(schedule, sizes=FULL)
         with processes(device) as where, closing(Bar("training", eta=False)) as bar:
             silent = not where.first
             scores = train_model(

@@ -143,8 +143,9 @@ class Training(Step):
 
 @dataclass(frozen=True)
 class Finetune(Training):
-    """`edgeseg.train.loop.train` from the weights that there are, on pictures of the full size.
+    """`edgeseg.train.loop.train` from the weights that there are.
 
+    growing        pictures are small first, of scenes a part, and of the full size last; else of the full size from the beginning
     batch          32 if not given, and of classes, whose pictures are large, 8; accumulate  batches to a step of the optimizer
     average        of the weights, per step; schedule  how the learning rate falls
     boundary       weight of the teacher's answers along outlines;  features  of what its layers give, `hints` being those that
@@ -154,6 +155,7 @@ class Finetune(Training):
     """
 
     kind, stage = "finetune", "float"
+    growing: bool = False
     batch: int | None = None
     accumulate: int = 1
     learning_rate: float = 2e-3

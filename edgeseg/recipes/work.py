@@ -30,7 +30,7 @@ from edgeseg.train.loop import train
 from edgeseg.train.material import Material
 from edgeseg.train.run import SCENES
 from edgeseg.train.samples import Augmentation
-from edgeseg.train.schedule import Schedule
+from edgeseg.train.schedule import FULL, GROWING, Schedule
 from edgeseg.train.weights import class_weights
 
 LINE = 110  # characters
@@ -63,7 +63,7 @@ def do_finetune(step: Finetune, job: Job) -> Made:
         average=step.average,
         augmentation=Augmentation() if person else SCENES,
         framings=job.sizes,
-        sizes=((0.0, 1.0),),
+        sizes=GROWING if step.growing else FULL,
         seed=job.seed,
     )
     own = job.model.card
