@@ -145,7 +145,7 @@ class Training(Step):
 class Finetune(Training):
     """`edgeseg.train.loop.train` from the weights that there are.
 
-    growing        pictures are small first, of scenes a part, and of the full size last; else of the full size from the beginning
+    growing        pictures are small first, of scenes a part, and of the full size last; else of the full size at once
     batch          32 if not given, and of classes, whose pictures are large, 8; accumulate  batches to a step of the optimizer
     average        of the weights, per step; schedule  how the learning rate falls
     boundary       weight of the teacher's answers along outlines;  features  of what its layers give, `hints` being those that
