@@ -47,7 +47,7 @@ def main(clips: tuple[Path, ...], model: str, limit: int, gain: float, noise: fl
     for clip in clips:
         with open_source(clip) as source:
             frames = [dim(shot.frame, gain, noise, index) for index, shot in enumerate(islice(source, limit))]
-        replay = Replay(session, frames)
+        replay = Replay(session.for_frame(frames[0]), frames)
         _, expected = masks(replay, frames, "every")
         for policy in POLICIES:
             share, found = masks(replay, frames, policy)

@@ -14,7 +14,7 @@ import numpy as np
 from edgeseg import assets
 from edgeseg.runtime import Blur, ClockCamera, Segmenter, Shot, limit_threads, open_session, run
 from edgeseg.runtime.arrays import Frame, Matte
-from edgeseg.runtime.clock_camera import BITS, read_clock
+from edgeseg.runtime.capture.clock_camera import BITS, read_clock
 
 SKIPPED = 15  # frames at the start: the first inference allocates
 

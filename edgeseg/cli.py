@@ -261,9 +261,9 @@ def blur(
     import signal
 
     from edgeseg.runtime import StageTimes, limit_threads, open_camera, open_source, run
-    from edgeseg.runtime.controls import Settings
-    from edgeseg.runtime.panel import Panel
-    from edgeseg.runtime.transparent import transparent_outputs
+    from edgeseg.runtime.control.controls import Settings
+    from edgeseg.runtime.control.panel import Panel
+    from edgeseg.runtime.sinks.transparent import transparent_outputs
 
     for stop in (signal.SIGINT, signal.SIGTERM):  # both end it in order; a shell starts background jobs with SIGINT ignored
         signal.signal(stop, signal.default_int_handler)
@@ -307,8 +307,8 @@ def doctor(systemd_unit: bool, as_json: bool) -> None:
 
     Exit status 1 if something must be mended; what is optional and missing is only said.
     """
-    from edgeseg.runtime.doctor import diagnose, versions
-    from edgeseg.runtime.service import systemd_unit as unit
+    from edgeseg.runtime.control.service import systemd_unit as unit
+    from edgeseg.runtime.doctor.diagnosis import diagnose, versions
 
     if systemd_unit:
         click.echo(unit(), nl=False)

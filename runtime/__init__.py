@@ -9,27 +9,27 @@ with Blur(background="blur") as blur:
 """
 
 from edgeseg.runtime.arrays import Alpha, Frame, Matte, Shot
-from edgeseg.runtime.backgrounds import Background, open_background
 from edgeseg.runtime.blur import Blur
-from edgeseg.runtime.camera import SyntheticCamera, Webcam
-from edgeseg.runtime.cameras import open_camera
-from edgeseg.runtime.capture import Pictures, Source, open_source
-from edgeseg.runtime.clock_camera import ClockCamera
-from edgeseg.runtime.composite import blend
-from edgeseg.runtime.live import Camera, LiveSource
-from edgeseg.runtime.masked_blur import masked_blur
+from edgeseg.runtime.capture.camera import SyntheticCamera, Webcam
+from edgeseg.runtime.capture.cameras import open_camera
+from edgeseg.runtime.capture.clock_camera import ClockCamera
+from edgeseg.runtime.capture.live import Camera, LiveSource
+from edgeseg.runtime.capture.source import Pictures, Source, open_source
+from edgeseg.runtime.capture.stream import Stream
+from edgeseg.runtime.capture.video_file import VideoFile
+from edgeseg.runtime.composite.backgrounds import Background, open_background
+from edgeseg.runtime.composite.blend import blend
+from edgeseg.runtime.composite.masked_blur import masked_blur
 from edgeseg.runtime.null_session import NullSession
 from edgeseg.runtime.picture import read_picture
 from edgeseg.runtime.pipeline import RunReport, limit_threads, run
-from edgeseg.runtime.refine import Refinement, refine
+from edgeseg.runtime.refinement.refiner import Refinement, refine
+from edgeseg.runtime.refinement.smoothing import Smoother
 from edgeseg.runtime.session import Session, open_session
-from edgeseg.runtime.sinks import Null, Sink, open_sink
-from edgeseg.runtime.smoothing import Smoother
+from edgeseg.runtime.sinks.sink import Null, Sink, open_sink
+from edgeseg.runtime.sinks.transparent import open_transparent
+from edgeseg.runtime.sinks.video_file import VideoSink
 from edgeseg.runtime.stages import StageTimes
-from edgeseg.runtime.stream import Stream
-from edgeseg.runtime.transparent import open_transparent
-from edgeseg.runtime.video import VideoFile
-from edgeseg.runtime.video_sink import VideoSink
 from edgeseg.runtime.work import Segmenter, Stage, Work
 
 __all__ = [

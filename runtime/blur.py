@@ -12,15 +12,15 @@ import numpy as np
 from edgeseg import assets
 from edgeseg.runtime.arrays import Frame, Shot
 from edgeseg.runtime.backends import BackendName
-from edgeseg.runtime.backgrounds import Background, Transparent, open_background
 from edgeseg.runtime.buffers import Buffers
-from edgeseg.runtime.composite import blend, veil
-from edgeseg.runtime.edge_colours import add_light, check_light_wrap, clean_room, cut_out, wrapped_light
+from edgeseg.runtime.composite.backgrounds import Background, Transparent, open_background
+from edgeseg.runtime.composite.blend import blend, veil
+from edgeseg.runtime.composite.edge_colours import add_light, check_light_wrap, clean_room, cut_out, wrapped_light
+from edgeseg.runtime.composite.masked_blur import Kind
 from edgeseg.runtime.infer import Inference, Smoothing
-from edgeseg.runtime.keyframes import Policy
-from edgeseg.runtime.masked_blur import Kind
 from edgeseg.runtime.patience import Patience
-from edgeseg.runtime.refine import Refinement, Refiner
+from edgeseg.runtime.refinement.keyframes import Policy
+from edgeseg.runtime.refinement.refiner import Refinement, Refiner
 from edgeseg.runtime.session import open_session
 from edgeseg.runtime.work import Segmenter, Stage, Work
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,14 @@ class Buffers:
         if array is None or array.shape != shape or array.dtype != dtype:
             array = self._arrays[name] = np.empty(shape, dtype)
         return array
+
+    def part(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> npt.NDArray[Any]:
+        """As `take`, for shapes that change from frame to frame: the front of an array that only grows."""
+        count = math.prod(shape)
+        array = self._arrays.get(name)
+        if array is None or array.size < count or array.dtype != dtype:
+            array = self._arrays[name] = np.empty(count, dtype)
+        return array[:count].reshape(shape)
 
     def rows(self, name: str, count: int, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         """(count, *shape) uint8, of any content, out of an array that only grows: for what is another number in every frame."""

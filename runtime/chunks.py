@@ -16,7 +16,7 @@ from edgeseg.runtime.arrays import Alpha, Frame
 from edgeseg.runtime.buffers import Buffers
 
 WIDTH = 8  # pixels of a chunk: one word of an alpha
-ROOM = 4096  # chunks that are worked on at a time: what lies between the steps stays in the cache
+ROOM = 8192  # chunks that are worked on at a time: what lies between the steps stays in the cache
 
 Indices = npt.NDArray[np.intp]
 Pixels = npt.NDArray[np.uint8]  # (n, 8) alphas, or (n, 8, 3) colours

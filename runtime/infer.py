@@ -8,10 +8,10 @@ import cv2
 
 from edgeseg.errors import ModelError, UsageError
 from edgeseg.runtime.arrays import Alpha, Frame, Matte
-from edgeseg.runtime.keyframes import Keyframes, Policy
-from edgeseg.runtime.morphology import LargestPerson
+from edgeseg.runtime.refinement.keyframes import Keyframes, Policy
+from edgeseg.runtime.refinement.morphology import LargestPerson
+from edgeseg.runtime.refinement.smoothing import Smoother
 from edgeseg.runtime.session import Session
-from edgeseg.runtime.smoothing import Smoother
 from edgeseg.runtime.tensors import shrink
 from edgeseg.runtime.work import Segmenter, Work
 

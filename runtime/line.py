@@ -21,7 +21,7 @@ from edgeseg.errors import UsageError
 from edgeseg.runtime.arrays import Matte, Shot
 from edgeseg.runtime.blur import Blur
 from edgeseg.runtime.bounded import BoundedQueue
-from edgeseg.runtime.capture import Source
+from edgeseg.runtime.capture.source import Source
 from edgeseg.runtime.stages import StageTimes
 from edgeseg.runtime.work import Work
 

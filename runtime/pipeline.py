@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 import cv2
 
 from edgeseg.runtime.blur import Blur
-from edgeseg.runtime.capture import Source
+from edgeseg.runtime.capture.source import Source
 from edgeseg.runtime.line import Line, Sync, is_live
-from edgeseg.runtime.sinks import Sink
+from edgeseg.runtime.sinks.sink import Sink
 from edgeseg.runtime.stages import Quantiles, StageTimes
 
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from edgeseg.errors import DataError, UsageError
 from edgeseg.runtime.arrays import Frame
-from edgeseg.runtime.capture import list_pictures
-from edgeseg.runtime.refine import refine
+from edgeseg.runtime.capture.source import list_pictures
+from edgeseg.runtime.refinement.refiner import refine
 from edgeseg.runtime.session import Session
 
 # Above this many values the enlarged classes are taken one at a time: a picture of 48 megapixels and 21 classes is 4 GB.

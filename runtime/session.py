@@ -113,7 +113,7 @@ class Session:
             raise ModelError(f"model {self.spec.model} has no person class; use a person model, or: edgeseg segment")
         height, width = self.spec.output_size
         if self._byte_matte is not None and tensor.size == height * width:  # one channel
-            matte: Matte = self._byte_matte[tensor.reshape(height, width).view(np.uint8)]
+            matte: Matte = self._byte_matte.take(tensor.reshape(height, width).view(np.uint8))
             return matte
         return person_share(self.decode(tensor), self.spec)
 

@@ -12,7 +12,7 @@ from edgeseg.runtime.arrays import Alpha, Frame, Matte, Shot
 from edgeseg.runtime.buffers import Buffers
 from edgeseg.runtime.chunks import Chunks
 from edgeseg.runtime.pyramid import Pyramid
-from edgeseg.runtime.refine import plane_size
+from edgeseg.runtime.refinement.refiner import plane_size
 from edgeseg.spec import Spec
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from edgeseg.models.checkpoint import ModelCard
 from edgeseg.report.predict import Predictor
 from edgeseg.report.steady import RefinedMasks
-from edgeseg.runtime.video import VideoFile
+from edgeseg.runtime.capture.video_file import VideoFile
 from edgeseg.train.data import Pair, load
 from edgeseg.train.evaluate import evaluate
 from edgeseg.train.stability import Stability
@@ -34,6 +34,11 @@ KINDS = {
 LICENCE = (
     "Weights: research and demonstration use. They were trained on photographs whose licences are research-only, "
     "non-commercial or unclear; train on pictures of your own before you sell anything."
+)
+MEASURES = (
+    "IoU / boundary F (tolerance 0.8 % of the diagonal).",
+    "Of pictures with nobody, the share of pixels called person; of clips, the share of pixels that flip from one frame to the",
+    "next outside a 3 px border, with the blur's smoothing.",
 )
 BAD_AT = """\
 - everyday scenes with several or small persons; persons seen from behind or lying down;
@@ -132,8 +137,7 @@ def card_page(
         "On pictures that were never trained or calibrated on" + (
             ": of every source the last tenth in order of names, and a validation split." if person else "."
         ),
-        "IoU / boundary F (tolerance 0.8 % of the diagonal); of pictures with nobody, the share of pixels called person; of",
-        "clips, the share of pixels that flip from one frame to the next outside a 3 px border, with the blur's smoothing.", "",
+        *(MEASURES if person else MEASURES[:1]), "",
         "| pictures | number | " + " | ".join(scores) + " |",
         "| --- | ---: | " + " | ".join("---" for _ in scores) + " |", *rows, "",
         "## What it is bad at", "", BAD_AT if person else BAD_AT_CLASSES, "",

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from edgeseg import __version__
 from edgeseg.cli import Size, main
 from edgeseg.errors import EdgesegError
-from tests.runtime.test_sinks import write_video
+from tests.runtime.sinks.test_sink import write_video
 from tests.runtime.tiny_models import ONNX_SPEC, write_onnx, write_tflite
 
 pytest.importorskip("onnxruntime")

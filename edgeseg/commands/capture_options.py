@@ -56,7 +56,7 @@ def choose_input(webcam: str | None, source: str | None) -> tuple[str | None, st
 
 def _load(ctx: click.Context, _: click.Parameter, path: Path | None) -> Given | None:
     """The file's values become the defaults of the other options: what is given on the command line wins."""
-    from edgeseg.runtime.config import default_path, read_config
+    from edgeseg.runtime.control.config import default_path, read_config
 
     if ctx.resilient_parsing:
         return None

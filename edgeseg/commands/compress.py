@@ -15,7 +15,7 @@ from edgeseg.errors import MissingExtraError, ShortfallError, UsageError
 
 @click.command()
 @click.argument("model")
-@click.option("--recipe", metavar="NAME|FILE.toml", help="What to do: jetson, phone, pi4, pi5, or a file of your own.")
+@click.option("--recipe", metavar="NAME|FILE.toml", help="What to do: eighth, jetson, phone, pi4, pi5, third, or a FILE.")
 @click.option("--data", type=path_type, multiple=True, help="Data folder (images/, masks/ or labels/); repeatable.")
 @click.option("--validation", type=path_type, multiple=True, help="Data folder that only judges; needed with labels/.")
 @click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")
@@ -26,6 +26,13 @@ from edgeseg.errors import MissingExtraError, ShortfallError, UsageError
     "--minutes",
     type=click.FloatRange(0, min_open=True),
     help="Of all training steps, or of each trial. [default: their epochs]",
+)
+@click.option(
+    "--share",
+    "shares",
+    multiple=True,
+    metavar="SOURCE=X",
+    help="Draw a source's or folder's pictures X times an epoch; repeatable.",
 )
 @click.option("--seed", default=0, show_default=True)
 @click.option("--search", is_flag=True, help="Instead of a recipe: try many, and show which are worth it.")
@@ -47,6 +54,7 @@ def compress(
     size: tuple[int, int] | None,
     framings: tuple[tuple[int, int], ...],
     minutes: float | None,
+    shares: tuple[str, ...],
     seed: int,
     search: bool,
     trials: int | None,
@@ -85,19 +93,21 @@ def compress(
             from edgeseg.recipes.run import compress as run
             from edgeseg.recipes.search import Search, finish, start
             from edgeseg.train.material import Folders
+            from edgeseg.train.shares import parse_shares
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "compressing") from None
 
     def tell(line: str) -> None:
         click.echo(line, err=True)
 
+    drawn = parse_shares(shares)
     folders = Folders(data, validation, auxiliary, backgrounds)
     command = shlex.join(["edgeseg", *sys.argv[1:]])
     if search:
         if recipe or dry_run or framings:
             raise UsageError("--recipe, --dry-run and --framing do not go with --search, which makes recipes of its own")
         out = out or Path("runs") / f"{Path(model).stem}-search"
-        wanted = Search(model, folders, out, trials or 20, storage or "", size, seed, minutes, command)
+        wanted = Search(model, folders, out, trials or 20, storage or "", size, seed, minutes, command, drawn)
         if not (resume or storage) and (out / "study.db").exists():
             raise UsageError(f"{out} holds a search already; --resume goes on with it, or give another -o")
         start(wanted, workers or 1, tell)
@@ -123,6 +133,7 @@ def compress(
         seed=seed,
         minutes=minutes,
         command=command,
+        shares=drawn,
     )
     planned = plan(task)
     if dry_run:

@@ -33,6 +33,11 @@ from edgeseg.errors import MissingExtraError, UsageError
     "--distil-weight", type=click.FloatRange(0, min_open=True), help="Of --teacher's answers. [default: 1; with --qat 10]"
 )
 @click.option("--temperature", type=click.FloatRange(0, min_open=True), help="That softens both's answers. [default: 2]")
+@click.option("--distil-boundary", type=click.FloatRange(0), default=0.0, help="Weight of its answers along outlines.")
+@click.option("--distil-features", type=click.FloatRange(0), default=0.0, help="Weight of what its layers give.")
+@click.option(
+    "--hint", "hints", multiple=True, metavar="LAYER[=LAYER]", help="A layer that --distil-features compares; repeatable."
+)
 @click.option(
     "--distil/--no-distil", default=True, show_default=True, help="With --qat: imitate a teacher, or the truth alone."
 )
@@ -95,6 +100,9 @@ def train(
     teacher: str | None,
     distil_weight: float | None,
     temperature: float | None,
+    distil_boundary: float,
+    distil_features: float,
+    hints: tuple[str, ...],
     distil: bool,
     epochs: int | None,
     minutes: float | None,
@@ -131,10 +139,11 @@ def train(
     try:
         from edgeseg.models.arguments import parse_arguments
         from edgeseg.models.distil import load_teacher
+        from edgeseg.models.hints import parse_hints
         from edgeseg.train.distributed import in_company, processes
         from edgeseg.train.material import Folders
         from edgeseg.train.run import train_model
-        from edgeseg.train.schedule import Schedule
+        from edgeseg.train.schedule import FULL, Schedule
         from edgeseg.train.shares import parse_shares
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "training") from None
@@ -156,6 +165,8 @@ def train(
             raise UsageError(
                 "--share, --accumulate, --tensorboard, --device cuda, --schedule and --precision do not go with --qat"
             )
+        if distil_boundary or distil_features or hints:
+            raise UsageError("--distil-boundary, --distil-features and --hint do not go with --qat; leave them out")
         if not distil and (teacher or distil_weight or temperature):
             raise UsageError("--no-distil leaves --teacher, --distil-weight and --temperature without a purpose; leave it out")
         plan = Plan(epochs=epochs or 10, minutes=minutes)
@@ -181,6 +192,20 @@ def train(
             raise UsageError("--no-distil belongs to --qat; add it, or leave it out")
         if not teacher and (distil_weight or temperature):
             raise UsageError("--distil-weight and --temperature belong to --teacher or --qat; add one, or leave them out")
+        if not teacher and (distil_boundary or distil_features):
+            raise UsageError("--distil-boundary and --distil-features belong to --teacher; add one, or leave them out")
+        if hints and not distil_features:
+            raise UsageError("--hint belongs to --distil-features W; add it, or leave --hint out")
+        guide = None
+        if teacher:
+            guide = load_teacher(
+                teacher,
+                distil_weight or 1.0,
+                temperature or 2.0,
+                boundary=distil_boundary,
+                features=distil_features,
+                layers=parse_hints(hints),
+            )
         schedule = Schedule(
             epochs=epochs or 60,
             minutes=minutes,
@@ -194,7 +219,7 @@ def train(
         if learning_rate is not None:
             schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
         if full_size:
-            schedule = dataclasses.replace(schedule, sizes=((0.0, 1.0),))
+            schedule = dataclasses.replace(schedule, sizes=FULL)
         with processes(device) as where, closing(Bar("training", eta=False)) as bar:
             silent = not where.first
             scores = train_model(
@@ -204,7 +229,7 @@ def train(
                 schedule,
                 arguments=parse_arguments(settings),
                 initial=initial,
-                teacher=load_teacher(teacher, distil_weight or 1.0, temperature or 2.0) if teacher else None,
+                teacher=guide,
                 size=size,
                 loss=loss,
                 class_weighting=class_weighting,

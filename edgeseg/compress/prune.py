@@ -152,7 +152,8 @@ def prune(
         if plan.macs(removed) > goal:
             raise Unreachable(
                 f"{goal / 1e6:.1f} MMAC cannot be reached: with every layer at its least there are "
-                f"{plan.macs(removed) / 1e6:.1f}; lower floor ({floor}) or round_to ({round_to}), or protect fewer layers",
+                f"{plan.macs(removed) / 1e6:.1f}; lower floor ({floor}) or round_to ({round_to}), or protect fewer layers"
+                f"{_who_stays(kept)}",
                 round(float(plan.macs(removed))),
             )
         which = [np.sort(np.argsort(score, kind="stable")[: int(n)]) for score, n in zip(scores, removed, strict=True)]
@@ -247,6 +248,16 @@ def guard(channels: ChannelSet, guarded: set[str]) -> ChannelSet:
     if any(path in guarded for path, _ in channels.places):
         return dataclasses.replace(channels, fixed=torch.ones_like(channels.fixed))
     return channels
+
+
+def _who_stays(kept: dict[str, str]) -> str:
+    """As in " (stem.0 and 11 more keep all channels: it is protected)"; nothing where only the logits do."""
+    others = {name: reason for name, reason in kept.items() if name != HEAD}
+    if not others:
+        return ""
+    first, reason = next(iter(others.items()))
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return f" ({first}{more} keep all channels: {reason})"
 
 
 def _reason(channels: ChannelSet, guarded: set[str]) -> str:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
 from edgeseg.models import MODELS, SegmentationNetwork
+from edgeseg.models.band import boundary_distillation
 from edgeseg.models.checkpoint import load_model
+from edgeseg.models.hints import Hints, pairs
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained network whose answers another one learns beside the truth, on every pixel, labelled or not."""
+    """A trained network whose answers another one learns beside the truth, on every pixel, labelled or not.
+
+    boundary  weight of `band.boundary_distillation`;  features  of `hints.Hints`
+    layers    student's layer -> own one, of those features; if there are none, those of `hints.LAYERS`
+    """
 
     name: str
     network: SegmentationNetwork  # in evaluation mode
@@ -23,6 +30,16 @@ class Teacher:
     weights_sha256: str
     weight: float = 1.0  # of the distillation beside the task's loss
     temperature: float = 2.0
+    boundary: float = 0.0
+    features: float = 0.0
+    layers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def how(self) -> str:
+        """As in "weight 1, temperature 2, boundary 0.5"."""
+        parts = {"weight": self.weight, "temperature": self.temperature, "boundary": self.boundary, "features": self.features}
+        told = [f"{name} {value:g}" for name, value in parts.items() if value or name in ("weight", "temperature")]
+        return ", ".join([*told, *(f"{own}={other}" for own, other in self.layers.items())])
 
     def check(self, classes: tuple[str, ...]) -> None:
         """ModelError where it cannot teach a network of `classes`."""
@@ -33,7 +50,17 @@ class Teacher:
 
     def loss(self, image: Tensor, logits: Tensor) -> Tensor:
         """Weighted distillation of logits (n, c, h', w') that a student gave for `image` (n, 3, h, w); a scalar."""
-        return self.weight * distillation(logits, self.logits(image), self.temperature)
+        wanted = self.logits(image)
+        loss = self.weight * distillation(logits, wanted, self.temperature)
+        if self.boundary:
+            loss = loss + self.boundary * boundary_distillation(logits, wanted, self.temperature)
+        return loss
+
+    def hints(self, student: nn.Module) -> Hints | None:
+        """What compares features with those of `student`; None where they have no weight. ModelError for a layer that one of
+        them does not have, UsageError where layers would have to be named.
+        """
+        return Hints(student, self.network, self.layers or pairs(student, self.network)) if self.features else None
 
     @torch.no_grad()
     def logits(self, image: Tensor) -> Tensor:
@@ -47,13 +74,23 @@ class Teacher:
         return logits.float()
 
 
-def load_teacher(name: str, weight: float = 1.0, temperature: float = 2.0) -> Teacher:
+def load_teacher(
+    name: str,
+    weight: float = 1.0,
+    temperature: float = 2.0,
+    *,
+    boundary: float = 0.0,
+    features: float = 0.0,
+    layers: Mapping[str, str] | None = None,
+) -> Teacher:
     """A trained model or a checkpoint as a teacher; ModelError where there is none of that name, or it is not trained."""
     if name in MODELS:
         raise ModelError(f"the teacher {name} has fresh weights and nothing to teach; give a trained model or a checkpoint")
     model = load_model(name)
     network = model.network.to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
-    return Teacher(name, network, model.card.classes, model.weights_sha256, weight, temperature)
+    return Teacher(
+        name, network, model.card.classes, model.weights_sha256, weight, temperature, boundary, features, layers or {}
+    )
 
 
 def distillation(logits: Tensor, teacher: Tensor, temperature: float = 2.0) -> Tensor:

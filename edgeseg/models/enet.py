@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from edgeseg.errors import UsageError
 from edgeseg.models.layers import SegmentationNetwork, conv_bn, pad_channels, pool_with_mask, unpool
 
 Activation = Literal["relu", "prelu"]
@@ -104,33 +105,41 @@ class Upsample(nn.Module):
 
 
 class ENet(SegmentationNetwork):
-    """image (n, 3, h, w) float32 -> logits (n, channels, h, w); h and w divisible by 8."""
+    """image (n, 3, h, w) float32 -> logits (n, channels, h, w); h and w divisible by 8.
+
+    dropout  of whole channels in stages 2 to 5, and a tenth of it in stage 1; 0.1 in the paper. Where pictures vary much,
+             a network of this size learns more than twice as fast without
+    """
 
     size_divisor = 8
     output_stride = 1
 
-    def __init__(self, channels: int, activation: Activation = "prelu") -> None:
+    def __init__(self, channels: int, activation: Activation = "prelu", dropout: float = 0.1) -> None:
         super().__init__()
+        if not 0 <= dropout < 1:
+            raise UsageError(f"dropout must be from 0 to below 1, got {dropout:g}")
         kind = activation
         self.initial = Initial(kind)
-        self.down1 = Downsample(16, 64, 0.01, kind)
-        self.stage1 = nn.Sequential(*[Bottleneck(64, 0.01, kind) for _ in range(4)])
-        self.down2 = Downsample(64, 128, 0.1, kind)
-        self.stage2 = self._context(kind)
-        self.stage3 = self._context(kind)
-        self.up4 = Upsample(128, 64, 0.1)
-        self.stage4 = nn.Sequential(*[Bottleneck(64, 0.1, "relu") for _ in range(2)])
-        self.up5 = Upsample(64, 16, 0.1)
-        self.stage5 = Bottleneck(16, 0.1, "relu")
+        self.down1 = Downsample(16, 64, dropout / 10, kind)
+        self.stage1 = nn.Sequential(*[Bottleneck(64, dropout / 10, kind) for _ in range(4)])
+        self.down2 = Downsample(64, 128, dropout, kind)
+        self.stage2 = self._context(kind, dropout)
+        self.stage3 = self._context(kind, dropout)
+        self.up4 = Upsample(128, 64, dropout)
+        self.stage4 = nn.Sequential(*[Bottleneck(64, dropout, "relu") for _ in range(2)])
+        self.up5 = Upsample(64, 16, dropout)
+        self.stage5 = Bottleneck(16, dropout, "relu")
         self.head = nn.ConvTranspose2d(16, channels, 2, stride=2)
 
     @staticmethod
-    def _context(kind: Activation) -> nn.Sequential:
+    def _context(kind: Activation, dropout: float) -> nn.Sequential:
         """Bottlenecks 2.1 to 2.8, and again as 3.1 to 3.8: plain, dilated, asymmetric, dilated, twice."""
         blocks: list[nn.Module] = []
         for dilation in (2, 4, 8, 16):
-            blocks.append(Bottleneck(128, 0.1, kind, asymmetric=True) if dilation in (4, 16) else Bottleneck(128, 0.1, kind))
-            blocks.append(Bottleneck(128, 0.1, kind, dilation=dilation))
+            blocks.append(
+                Bottleneck(128, dropout, kind, asymmetric=True) if dilation in (4, 16) else Bottleneck(128, dropout, kind)
+            )
+            blocks.append(Bottleneck(128, dropout, kind, dilation=dilation))
         return nn.Sequential(*blocks)
 
     def forward(self, image: Tensor) -> Tensor:

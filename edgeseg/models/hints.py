@@ -14,7 +14,7 @@ where the student has fewer channels. "attention" compares where in the picture 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
@@ -26,6 +26,28 @@ from edgeseg.errors import ModelError, UsageError
 
 Kind = Literal["features", "attention"]
 TINY = 1e-12
+# Of each architecture, layers that another one's can be compared with: fine features, context, and both together.
+LAYERS = {"ENet": ("stage1", "stage3", "stage4"), "DeepLabV3Plus": ("backbone", "aspp", "decoder")}
+
+
+def pairs(student: nn.Module, teacher: nn.Module) -> dict[str, str]:
+    """student's layer -> teacher's, of LAYERS. UsageError for an architecture that has none there."""
+    both = [type(network).__name__ for network in (student, teacher)]
+    unknown = [name for name in both if name not in LAYERS]
+    if unknown:
+        raise UsageError(f"which features of {unknown[0]} are compared is not known; name layers with --hint STUDENT=TEACHER")
+    return dict(zip(*(LAYERS[name] for name in both), strict=True))
+
+
+def parse_hints(texts: Sequence[str]) -> dict[str, str]:
+    """student's layer -> teacher's, of "LAYER" or "STUDENT=TEACHER". UsageError for what is neither."""
+    layers = {}
+    for text in texts:
+        student, _, teacher = text.partition("=")
+        if not student or text.endswith("="):
+            raise UsageError(f"--hint {text} is neither LAYER nor STUDENT=TEACHER, as in aspp or stage3=aspp")
+        layers[student] = teacher or student
+    return layers
 
 
 def feature_distillation(student: Tensor, teacher: Tensor) -> Tensor:

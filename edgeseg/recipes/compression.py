@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeseg.errors import UsageError
@@ -28,6 +28,7 @@ class Compression:
     size      (height, width) of the result's input; that of the model if not given
     framings  other sizes of the result's input
     minutes   that all training steps may take together; without it, they have the lengths in epochs of the recipe
+    shares    how often the pictures of a source are drawn in an epoch, where it is not once
     """
 
     model: Model
@@ -40,6 +41,7 @@ class Compression:
     seed: int = 0
     minutes: float | None = None
     command: str = ""
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 def open_compression(
@@ -53,6 +55,7 @@ def open_compression(
     seed: int = 0,
     minutes: float | None = None,
     command: str = "",
+    shares: Mapping[str, float] | None = None,
 ) -> Compression:
     """Of a trained model's name or a checkpoint. ModelError, ShapeError, UsageError where it cannot be compressed."""
     model = load_model(name)
@@ -64,7 +67,7 @@ def open_compression(
     framings = tuple(f for f in framings or (() if size != model.card.size else model.card.framings) if f != size)
     for each in (size, *framings):
         model.network.check_size(each)
-    return Compression(model, name, recipe, folders, out, size, framings, seed, minutes, command)
+    return Compression(model, name, recipe, folders, out, size, framings, seed, minutes, command, shares or {})
 
 
 def plan(task: Compression) -> Plan:
@@ -99,4 +102,5 @@ def settings_of(task: Compression) -> dict[str, str]:
         "seed": str(task.seed),
         "data": ", ".join(path.name for path in (*folders.data, *folders.validation, *folders.auxiliary)),
         "backgrounds": folders.backgrounds.name if folders.backgrounds else "none",
+        **({"shares": str(sorted(task.shares.items()))} if task.shares else {}),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class Job:
     folder: Path  # for what the step itself has to keep while it runs; an interrupted run left some there, perhaps
     material: Material
     folders: Folders
+    shares: Mapping[str, float]  # how often the pictures of a source are drawn, where it is not once
     aim: Aim
     minutes: float | None  # for this step
     seed: int

@@ -7,6 +7,7 @@ will come out.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from edgeseg.recipes.estimate import Speed, costs
 from edgeseg.recipes.recipe import Recipe
 from edgeseg.recipes.shape import FORMS, LEAST, QUICK, Aim, form, smallest
 from edgeseg.recipes.steps import NO_TEACHER, Prune, Qat, Step, Substitute, Training
+from edgeseg.train.device import CPU, autocast, place
 
 QAT_FACTOR = 2.5  # a step of training for int8 against one in float, on a processor
 TRIAL = 8  # pictures of the step that is timed
@@ -206,20 +208,15 @@ def _time(step: Step, network: nn.Module, size: tuple[int, int], pictures: int |
 def seconds_per_picture(network: nn.Module, size: tuple[int, int]) -> float:
     """Of a training step on this machine, as it is now; one step is timed."""
     image = torch.rand(TRIAL, 3, *size).contiguous(memory_format=torch.channels_last)
+    network = place(copy.deepcopy(network), CPU).train()
     weights = [p for p in network.parameters() if p.requires_grad]
-    training = network.training
-    statistics = {name: value.clone() for name, value in network.named_buffers()}
     took = 0.0
-    network.train()
     for _ in range(2):  # the first one is a warm-up
         started = time.monotonic()
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(CPU, "bf16"):
             loss = network(image).float().mean()
         torch.autograd.grad(loss, weights, allow_unused=True)
         took = time.monotonic() - started
-    network.train(training)
-    for name, value in network.named_buffers():
-        value.copy_(statistics[name])
     return took / TRIAL
 
 

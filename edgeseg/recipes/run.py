@@ -41,6 +41,7 @@ from edgeseg.recipes.work import WORK, check_classes
 from edgeseg.report.bench import Options, run_bench
 from edgeseg.report.cost import count
 from edgeseg.train.material import Folders, Material, read_material
+from edgeseg.train.shares import factors
 from edgeseg.whole import make_folder
 
 Tell = Callable[[str], None]
@@ -82,6 +83,7 @@ def compress(
     cv2.setNumThreads(1)
     material = material or read(task.folders, (task.size, *task.framings, task.model.card.size))
     check_classes(task.name, task.model.card, material)
+    factors([sample.origins for sample in material.samples], task.shares)  # a share of what is not there is refused now
     run = _Run(task, plan, state, material, tell, show)
     keys = keys_of(settings, task.recipe.steps, plan.limits)
     if done := state.keep(keys, task.out):
@@ -212,6 +214,7 @@ class _Run:
             folder=folder,
             material=self.material,
             folders=task.folders,
+            shares=task.shares,
             aim=Aim(cost_of, self.plan.limits, open_steps(task.recipe.steps[i:])),
             minutes=share_out(task.recipe.steps, task.minutes)[i],
             seed=task.seed + i,

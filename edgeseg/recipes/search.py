@@ -16,9 +16,9 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Search:
     trials   that the study is to have in the end, of all workers together
     minutes  of training that one trial may take; without it, as many epochs as its recipe says
     storage  URL of a data base; "" is a file in `out`
+    shares   how often the pictures of a source are drawn in an epoch, where it is not once
     """
 
     model: str
@@ -59,6 +60,7 @@ class Search:
     seed: int = 0
     minutes: float | None = None
     command: str = ""
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def fresh(self) -> bool:
@@ -180,7 +182,9 @@ def carry_out(search: Search, choice: Choice, out: Path, material: Material) -> 
     recipe = to_recipe(choice, out.name, search.fresh)
     size = search.size or model.card.size
     model.network.check_size(size)
-    task = Compression(model, search.model, recipe, search.folders, out, size, (), search.seed, search.minutes, search.command)
+    task = Compression(
+        model, search.model, recipe, search.folders, out, size, (), search.seed, search.minutes, search.command, search.shares
+    )
     return compress(task, plan(task), resume=True, tell=lambda line: None, material=material)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -35,8 +36,17 @@ def seen_by(step: Step, job: Job) -> Seen:
 
 def taylor_batches(step: Prune, job: Job) -> list[tuple[torch.Tensor, Any]]:
     """Training pictures, as training sees them, evenly over all sources, with their truth."""
-    pictures = Pictures(known(job, BATCH * step.batches), [], Augmentation() if job.material.person else SCENES, job.seed)
-    return list(pictures.batches(list(job.sizes), BATCH))[: step.batches]
+    return list(_pictures(job, BATCH * step.batches).batches(list(job.sizes), BATCH))[: step.batches]
+
+
+def as_trained(job: Job, count: int) -> Iterator[torch.Tensor]:
+    """(n, 3, h, w) such pictures, in `count` batches of twice as many, or as many as there are."""
+    for image, _ in _pictures(job, 2 * BATCH * count).batches(list(job.sizes), 2 * BATCH):
+        yield image
+
+
+def _pictures(job: Job, count: int) -> Pictures:
+    return Pictures(known(job, count), [], Augmentation() if job.material.person else SCENES, job.seed)
 
 
 def substitution_pictures(step: Substitute, job: Job) -> Seen:

@@ -96,8 +96,14 @@ def keys_of(settings: Mapping[str, str], steps: Sequence[Step], limits: Mapping[
     keys = [_hash(dict(settings))]
     for step in steps:
         aim = dict(limits) if getattr(step, "macs", 0) is None else {}  # it goes as far as the budget needs
-        keys.append(_hash([keys[-1], step.kind, dataclasses.asdict(step), aim]))
+        keys.append(_hash([keys[-1], step.kind, _options(step), aim]))
     return keys
+
+
+def _options(step: Step) -> dict[str, Any]:
+    """Those that are not as they are by default: an option that a later version adds is nothing new to an older run."""
+    default = {field.name: field.default for field in dataclasses.fields(step)}
+    return {name: value for name, value in dataclasses.asdict(step).items() if value != default[name]}
 
 
 def open_row(file: str, folder: Path) -> Model:

@@ -15,6 +15,8 @@ from edgeseg.compress.importance import Importance
 from edgeseg.compress.prune import Scope
 from edgeseg.errors import UsageError
 from edgeseg.export.choices import Format, Io, Precision, Target
+from edgeseg.models.hints import parse_hints
+from edgeseg.train.losses import parse
 
 ORIGINAL = "original"  # the float network that the recipe began with, as a teacher
 NO_TEACHER = "none"
@@ -141,12 +143,38 @@ class Training(Step):
 
 @dataclass(frozen=True)
 class Finetune(Training):
-    """`edgeseg.train.loop.train` from the weights that there are, on pictures of the full size."""
+    """`edgeseg.train.loop.train` from the weights that there are.
+
+    growing        pictures are small first, of scenes a part, and of the full size last; else of the full size at once
+    batch          32 if not given, and of classes, whose pictures are large, 8; accumulate  batches to a step of the optimizer
+    average        of the weights, per step; schedule  how the learning rate falls
+    boundary       weight of the teacher's answers along outlines;  features  of what its layers give, `hints` being those that
+                   are compared, as "LAYER" or "STUDENT=TEACHER"
+    loss           an expression as of `edgeseg train --loss`; that which the model was trained with if not given
+    class_weights  "none", or after the pixels "enet" or "median"; those that the model was trained with if not given
+    """
 
     kind, stage = "finetune", "float"
-    batch: int = 32
+    growing: bool = False
+    batch: int | None = None
+    accumulate: int = 1
     learning_rate: float = 2e-3
     average: float = 0.998
+    schedule: Literal["cosine", "poly"] = "cosine"
+    precision: Literal["bf16", "float32"] = "bf16"
+    boundary: float = 0.0
+    features: float = 0.0
+    hints: tuple[str, ...] = ()
+    loss: str = ""
+    class_weights: Literal["", "none", "enet", "median"] = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss:
+            parse(self.loss)
+        if self.teacher == NO_TEACHER and (self.boundary or self.features):
+            raise UsageError("boundary and features are the teacher's, but there is none; leave them out, or name one")
+        parse_hints(self.hints)
 
     @property
     def title(self) -> str:

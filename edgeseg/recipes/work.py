@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from edgeseg.calib.frames import from_folder
+from edgeseg.compress.statistics import re_estimate
 from edgeseg.errors import DataError
 from edgeseg.export.calibrated import CalibrationOptions
 from edgeseg.export.choices import Choices
@@ -18,16 +20,22 @@ from edgeseg.export.files import export as export_files
 from edgeseg.export.quiet import quiet
 from edgeseg.models.checkpoint import Model, ModelCard, load_checkpoint
 from edgeseg.models.distil import Teacher, load_teacher
+from edgeseg.models.hints import parse_hints
 from edgeseg.recipes.job import Job, Made
 from edgeseg.recipes.judge import judge, judge_files
-from edgeseg.recipes.seen import seen_by
+from edgeseg.recipes.seen import as_trained, seen_by
 from edgeseg.recipes.shape import FORMS, form
 from edgeseg.recipes.steps import NO_TEACHER, ORIGINAL, Export, Finetune, Qat, Step, Training
 from edgeseg.train.loop import train
 from edgeseg.train.material import Material
 from edgeseg.train.run import SCENES
 from edgeseg.train.samples import Augmentation
-from edgeseg.train.schedule import Schedule
+from edgeseg.train.schedule import FULL, GROWING, Schedule
+from edgeseg.train.weights import class_weights
+
+LINE = 110  # characters
+ESTIMATE = 12  # batches of pictures from which batch-norm statistics are estimated anew
+BATCH = {True: 32, False: 8}  # of persons; of scenes with labels, whose pictures are large
 
 
 def do_form(step: Step, job: Job) -> Made:
@@ -36,25 +44,35 @@ def do_form(step: Step, job: Job) -> Made:
     before, after = (job.aim.costs(network).macs / 1e6 for network in (job.model.network, formed.network))
     made = dataclasses.replace(formed.card, training=f"{formed.card.training}; {before:.1f} to {after:.1f} MMAC")
     for line in formed.details:
-        job.tell(f"  {line}")
+        job.tell(textwrap.shorten(f"- {line}", LINE, placeholder=" ..."))  # the plan has all of it
     network = formed.network.requires_grad_(True)
+    re_estimate(network, as_trained(job, ESTIMATE))
     return Made(network, made, judge(Model(network, made, ""), job.material.held))
 
 
 def do_finetune(step: Finetune, job: Job) -> Made:
+    person = job.material.person
     schedule = Schedule(
         epochs=step.epochs,
         minutes=job.minutes,
-        batch=step.batch,
+        batch=step.batch or BATCH[person],
+        accumulate=step.accumulate,
         learning_rate=step.learning_rate,
+        policy=step.schedule,
+        precision=step.precision,
         average=step.average,
-        augmentation=Augmentation() if job.material.person else SCENES,
+        augmentation=Augmentation() if person else SCENES,
         framings=job.sizes,
-        sizes=((0.0, 1.0),),
+        sizes=GROWING if step.growing else FULL,
         seed=job.seed,
     )
+    own = job.model.card
     train(
-        job.card(ranges={}),
+        job.card(
+            ranges={},
+            loss=" ".join(step.loss.split()) or own.loss,
+            class_weights=class_weights(step.class_weights, job.material.pixels) if step.class_weights else own.class_weights,
+        ),
         job.material.samples,
         job.material.held,
         job.material.rooms,
@@ -63,6 +81,7 @@ def do_finetune(step: Finetune, job: Job) -> Made:
         auxiliary=job.material.auxiliary,
         initial=job.checkpoint,
         teacher=teacher_of(step, job),
+        shares=job.shares,
         resume=(job.folder / "state.pt").is_file(),
         tell=job.tell,
         show=job.show,
@@ -127,11 +146,18 @@ WORK: dict[type[Step], Callable[[Any, Job], Made]] = {
 }
 
 
-def teacher_of(step: Training, job: Job) -> Teacher | None:
+def teacher_of(step: Finetune, job: Job) -> Teacher | None:
     """Loaded; DataError for one that knows other classes."""
     if step.teacher == NO_TEACHER:
         return None
-    teacher = load_teacher(_teacher_name(step, job), step.weight, step.temperature)
+    teacher = load_teacher(
+        _teacher_name(step, job),
+        step.weight,
+        step.temperature,
+        boundary=step.boundary,
+        features=step.features,
+        layers=parse_hints(step.hints),
+    )
     teacher.check(job.model.card.classes)
     return teacher
 

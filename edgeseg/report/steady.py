@@ -8,8 +8,8 @@ import numpy.typing as npt
 from edgeseg.report.predict import Predictor
 from edgeseg.runtime.arrays import Alpha, Frame, Matte
 from edgeseg.runtime.infer import half_luma
-from edgeseg.runtime.refine import Refiner, plane_size
-from edgeseg.runtime.smoothing import Smoother
+from edgeseg.runtime.refinement.refiner import Refiner, plane_size
+from edgeseg.runtime.refinement.smoothing import Smoother
 from edgeseg.runtime.tensors import shrink
 
 

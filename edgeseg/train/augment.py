@@ -37,9 +37,9 @@ def view(
     """
     h, w = frame.shape[:2]
     if calm:
-        aspect = w / h * np.exp(rng.uniform(-0.1, 0.1))
-        zoom = share * np.exp(rng.uniform(np.log(0.5), np.log(1.1)))
-        tilt = 1.5
+        aspect = w / h * np.exp(rng.uniform(-0.05, 0.05))
+        zoom = share * np.exp(rng.uniform(np.log(0.7), np.log(1.1)))
+        tilt = 0.5
     else:
         aspect = np.clip(size[1] / size[0] * np.exp(rng.uniform(-0.47, 0.47)), 0.5, 2.0)
         zoom = np.exp(rng.uniform(np.log(0.55), np.log(1.25)))  # window / picture

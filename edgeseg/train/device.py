@@ -11,6 +11,7 @@ from torch import nn
 
 from edgeseg.errors import UsageError
 from edgeseg.train.depthwise import quicken
+from edgeseg.train.dilated import mend
 
 PRECISIONS = ("bf16", "float32")
 CPU = torch.device("cpu")
@@ -40,6 +41,7 @@ def place(network: Network, device: torch.device) -> Network:
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
         quicken(network)
+        mend(network)
     return network
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgeseg.errors import UsageError
 from edgeseg.models.checkpoint import ModelCard
 from edgeseg.models.distil import Teacher
 from edgeseg.train.average import Average
@@ -42,10 +43,17 @@ class Learner:
             begin(network, initial)
         self.divisor = network.size_divisor
         self.network = where.synchronised(place(network, where.device))
+        self.hints = None
         if teacher:
             teacher.network.to(where.device)
+            self.hints = teacher.hints(self.network)
+        if self.hints and where.count > 1:
+            raise UsageError("features are distilled in one process; start it without torchrun, or leave --distil-features out")
         self.average = Average(self.network, schedule.average)
-        self.optimizer = torch.optim.AdamW(_groups(self.network, schedule.weight_decay), lr=schedule.learning_rate)
+        self._learned = nn.ModuleList([self.network])
+        if self.hints:
+            self._learned.append(self.hints.__enter__())  # open for as long as there is something to learn
+        self.optimizer = torch.optim.AdamW(_groups(self._learned, schedule.weight_decay), lr=schedule.learning_rate)
         self._together = where.together(self.network)
 
     def step(self, batches: Iterable[tuple[Tensor, Target]], count: int, rate: float) -> Tensor:
@@ -63,7 +71,7 @@ class Learner:
                 loss = self.loss(image, truth) / count
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(self._learned.parameters(), 5.0)
         self.optimizer.step()
         self.average.update(self.network)
         return total
@@ -78,6 +86,8 @@ class Learner:
         loss = self.task.loss(logits, truth)
         if self.teacher:
             loss = loss + self.teacher.loss(image, logits[:, : self.card.channels])
+            if self.hints:
+                loss = loss + self.teacher.features * self.hints.loss()
         return loss
 
     @property
@@ -90,6 +100,7 @@ class Learner:
         return {
             "network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
             "average": self.average.values, "steps": self.average.steps,
+            "hints": self.hints.state_dict() if self.hints else {},
         }  # fmt: skip
 
     def load(self, state: dict[str, Any]) -> None:
@@ -99,6 +110,8 @@ class Learner:
         for name, value in self.average.values.items():
             value.copy_(state["average"][name])
         self.average.steps = int(state["steps"])
+        if self.hints:
+            self.hints.load_state_dict(state["hints"])
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

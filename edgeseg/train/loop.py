@@ -185,9 +185,7 @@ def _settings(
     return {
         "architecture": " ".join([card.architecture, *(f"{key}={value}" for key, value in sorted(card.arguments.items()))]),
         "classes": ", ".join([*card.classes, *auxiliary]),
-        "teacher": f"{teacher.weights_sha256[:12]} weight {teacher.weight:g} temperature {teacher.temperature:g}"
-        if teacher
-        else "none",
+        "teacher": f"{teacher.weights_sha256[:12]} {teacher.how}".replace(",", "") if teacher else "none",
         "pictures": str(len(data)), "size": str(card.size), "loss": card.loss, "shares": str(sorted(data.shares.items())),
         "epochs": str(schedule.epochs), "minutes": str(schedule.minutes), "seed": str(schedule.seed),
         "batch": f"{schedule.batch} x {schedule.accumulate}", "rate": str(schedule.learning_rate),

@@ -70,8 +70,7 @@ def train_model(
     told = "\n".join(filter(None, [card.training, f"{command}; {machine}"]))
     card = dataclasses.replace(card, size=size or card.size, training=told)
     if teacher:
-        how = f"weight {teacher.weight:g}, temperature {teacher.temperature:g}"
-        card = dataclasses.replace(card, training=f"{card.training}; distilled from {teacher.name} ({how})")
+        card = dataclasses.replace(card, training=f"{card.training}; distilled from {teacher.name} ({teacher.how})")
     if schedule.framings:
         card = dataclasses.replace(card, framings=_framings(schedule.framings, card.size))
     longest = round(max(max(size) for size in (*schedule.framings, card.size)) * 1.25)

@@ -24,6 +24,7 @@ from edgeseg.train.truth import ClassIds, TruthFolder
 
 Size = tuple[int, int]  # (height, width)
 PEOPLED = "scenes with people"
+CAMERA = 0.15  # share of the scenes of one camera that are seen through others as well
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ class Pictures:
         else:
             share = math.sqrt(math.prod(size) / math.prod(self.full)) if self.full else 1.0
             frame, matte, ids = view(sample.frame, mask, size, rng, ids=sample.ids, calm=not how.webcam, share=min(1.0, share))
-        image, known = to_tensors(camera(frame, rng), matte, ids)
+        if how.webcam or rng.random() < CAMERA:
+            frame = camera(frame, rng)
+        image, known = to_tensors(frame, matte, ids)
         return image, known, torch.from_numpy(np.full(size, IGNORE, np.uint8) if ids is None else ids).long()
 
     def batches(

@@ -17,6 +17,9 @@ POLICIES: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: 0.005 + 0.995 * (1 + math.cos(math.pi * progress)) / 2,  # to nearly nothing
     "poly": lambda progress: (1 - progress) ** 0.9,  # Chen et al. 2017, DeepLab
 }
+# (from progress, share of the picture's size)
+GROWING = ((0.0, 0.5), (0.3, 0.75), (0.7, 1.0))
+FULL = ((0.0, 1.0),)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Schedule:
     average: float = 0.998  # of the weights, per step (Polyak averaging)
     augmentation: Augmentation = field(default_factory=Augmentation)
     framings: tuple[Size, ...] = ()  # (height, width) of the batches in turn; that of the card if there are none
-    sizes: tuple[tuple[float, float], ...] = ((0.0, 0.5), (0.3, 0.75), (0.7, 1.0))  # (from progress, share of the size)
+    sizes: tuple[tuple[float, float], ...] = GROWING
     precision: str = "bf16"  # of the convolutions; see `device.PRECISIONS`
     evaluate_every: int = 5  # epochs; after the last one in any case
     seed: int = 0

@@ -138,6 +138,8 @@ def test_protected_layers_keep_their_shape_and_are_named() -> None:
     assert all(shape_of(after[n]) == shape_of(before[n]) for n in guarded if isinstance(before[n], LAYERS))
     assert result.kept["decoder.0.1.0"] == "it is protected"
     assert result.kept["low.0"] == "decoder.0.1.0 is protected"
+    with pytest.raises(UsageError, match=r"fewer layers \(backbone.stem.0 and \d+ more keep all channels: it is protected\)"):
+        prune(network, (32, 48), macs=0.3, round_to=2, protected=["backbone", "aspp", "decoder", "low"])
     assert result.kept.keys() == {c.name for c in channel_sets(network)} - result.gone.keys()
 
 

@@ -98,7 +98,7 @@ def test_refusals_are_one_line(text: str, message: str) -> None:
 
 
 def test_a_name_that_is_none() -> None:
-    with pytest.raises(UsageError, match=r"there is no recipe pi3; give a TOML file, or one of: jetson, phone, pi4, pi5"):
+    with pytest.raises(UsageError, match=r"there is no recipe pi3; give a TOML file, or one of: eighth, jetson, phone"):
         load_recipe("pi3")
     with pytest.raises(UsageError, match=r"there is no recipe some/file.toml"):
         load_recipe("some/file.toml")
@@ -121,5 +121,5 @@ def test_presets_have_a_reason_and_end_in_files(name: str) -> None:
     assert recipe.floor.max_drop is not None
 
 
-def test_there_is_a_preset_for_each_device() -> None:
-    assert presets() == ["jetson", "phone", "pi4", "pi5"]
+def test_there_is_a_preset_for_each_device_and_two_for_any() -> None:
+    assert presets() == ["eighth", "jetson", "phone", "pi4", "pi5", "third"]

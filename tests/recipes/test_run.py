@@ -20,6 +20,7 @@ from edgeseg.models.checkpoint import load_model
 from edgeseg.recipes.budget import Budget, Floor
 from edgeseg.recipes.compression import Compression, open_compression, plan
 from edgeseg.recipes.outcome import Outcome
+from edgeseg.recipes.plan import Plan
 from edgeseg.recipes.recipe import Recipe
 from edgeseg.recipes.run import compress
 from edgeseg.recipes.steps import Export, Finetune, LowRank, Prune, Qat, Separable, Step
@@ -38,8 +39,13 @@ def task(tiny: Path, data: Path, out: Path, *steps: Step, limit: float = 0.6, **
     )
 
 
+PLANS: dict[str, Plan] = {}  # making one takes longer than what is planned
+
+
 def done(one: Compression, tell: Callable[[str], None] = lambda line: None, resume: bool = False) -> Outcome:
-    return compress(one, plan(one), resume=resume, tell=tell)
+    key = repr((one.recipe, one.minutes))
+    PLANS[key] = PLANS.get(key) or plan(one)
+    return compress(one, PLANS[key], resume=resume, tell=tell)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +83,47 @@ def test_the_report(whole: Outcome) -> None:
     text = (whole.path.parent / "report.md").read_text()
     assert f"| 1. prune (taylor) | {whole.rows[1].costs.macs / 1e6:.1f} |" in text
     assert f"{whole.rows[0].costs.macs / whole.costs.macs:.1f} times fewer multiply-adds" in text
+
+
+def test_batch_norms_are_estimated_anew_after_pruning(whole: Outcome) -> None:
+    """22 pictures to learn from are a batch of 16 and a rest that is left out; the network that came had seen 10 batches."""
+    out = whole.path.parent
+    seen = [
+        load_model(out / file).network.state_dict()["stem.1.num_batches_tracked"].item()
+        for file in ("original.safetensors", "step-1-prune.safetensors")
+    ]
+    assert seen == [10, 1]
+
+
+def test_how_often_pictures_are_drawn(whole: Outcome, tiny: Path, data: Path, tmp_path: Path) -> None:
+    """Half of the pictures are from a: drawn three times, an epoch has twice as many batches, and learns something else."""
+    one = dataclasses.replace(task(tiny, data, tmp_path / "out"), shares={"a": 3.0})
+    drawn = done(one)
+    assert drawn.rows[1].sha256 == whole.rows[1].sha256
+    assert drawn.rows[2].sha256 != whole.rows[2].sha256
+    with pytest.raises(UsageError, match=r"was begun with shares \[\('a', 3.0\)\], and now it is none"):
+        done(task(tiny, data, tmp_path / "out"), resume=True)
+    with pytest.raises(UsageError, match="--share c: no training picture is from there; sources are a, b, discs"):
+        done(dataclasses.replace(one, shares={"c": 2.0}, out=tmp_path / "other"))
+    assert not (tmp_path / "other" / "original.safetensors").exists()
+
+
+OPTIONS = {
+    "batch": 4, "accumulate": 2, "schedule": "poly", "precision": "float32", "loss": "ce +  dice", "class_weights": "enet",
+    "boundary": 0.5, "features": 0.1, "hints": ("mix", "down=mix"),
+}  # fmt: skip
+
+
+def test_training_takes_all_its_options(tiny: Path, data: Path, tmp_path: Path) -> None:
+    """What the card does not say otherwise is as the network was trained."""
+    step = Finetune(epochs=1, **OPTIONS)
+    result = load_model(done(task(tiny, data, tmp_path / "out", PRUNE, step)).path)
+    assert result.card.loss == "ce + dice"
+    assert len(result.card.class_weights) == 2
+    state = (tmp_path / "out" / "step-2-finetune" / "log.csv").read_text().splitlines()
+    assert len(state) == 2
+    plain = load_model(done(task(tiny, data, tmp_path / "plain", PRUNE, dataclasses.replace(TRAIN, epochs=1))).path)
+    assert (plain.card.loss, plain.card.class_weights) == ("", ())
 
 
 class Interrupted(BaseException):

@@ -20,6 +20,7 @@ from edgeseg.recipes.search import Search, finish, open_study, start, work
 from edgeseg.recipes.space import Choice, suggest, to_recipe
 from edgeseg.recipes.steps import Export, Finetune, LowRank, Prune, Separable
 from edgeseg.train.material import Folders
+from tests.recipes.tiny import TinySearch
 
 optuna = pytest.importorskip("optuna")
 ROOT = Path(__file__).parents[2]
@@ -142,12 +143,21 @@ def test_another_study_in_the_same_place_is_refused(tiny: Path, data: Path, tmp_
 
 
 @pytest.mark.slow
-def test_several_workers_share_a_study(data: Path, tmp_path: Path) -> None:
-    """Of a fresh network, which each trial trains."""
-    one = Search("deeplabv3plus-mobilenetv2", Folders([data]), tmp_path / "out", 2, size=(32, 32), minutes=0.02)
+def test_several_workers_share_a_study(tiny: Path, data: Path, tmp_path: Path) -> None:
+    """Each takes a trial of its own, and none is done twice."""
+    one = TinySearch(str(tiny), Folders([data]), tmp_path / "out", 2, minutes=0.02)
     study = open_study(one)
-    for width in (0.25, 0.35):
-        study.enqueue_trial({**PLAIN, "width": width})
+    for keep in (1.0, 0.5):
+        study.enqueue_trial({**PLAIN, "keep": keep, "importance": "l2"})
     start(one, 2)
     trials, _, _ = finish(one)
-    assert sorted(t.choice["width"] for t in trials) == [0.25, 0.35]
+    assert [(t.number, t.choice["keep"]) for t in trials] == [(0, 1.0), (1, 0.5)]
+
+
+def test_a_fresh_network_is_trained_first(data: Path, tmp_path: Path) -> None:
+    one = Search("tiny", Folders([data]), tmp_path / "out", 1, size=(32, 32), minutes=0.01)
+    open_study(one).enqueue_trial({**PLAIN})
+    work(one, tell=lambda line: None)
+    trials, _, _ = finish(one)
+    assert (tmp_path / "out" / "trial-0000" / "step-1-finetune" / "last.safetensors").is_file()
+    assert trials[0].choice == PLAIN

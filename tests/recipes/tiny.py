@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from torch import Tensor, nn
 
 from edgeseg.models import MODELS, SegmentationNetwork
 from edgeseg.models.checkpoint import ModelCard
 from edgeseg.models.layers import conv_bn, separable
+from edgeseg.recipes.search import Search
 
 
 class Tiny(SegmentationNetwork):
@@ -33,3 +37,12 @@ CARD = ModelCard(NAME, size=(32, 32), name="start")
 
 def register() -> None:
     MODELS[NAME] = Tiny
+
+
+@dataclass(frozen=True)
+class TinySearch(Search):
+    """The processes that work on it get to know the architecture."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        register()
+        self.__dict__.update(state)

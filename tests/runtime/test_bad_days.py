@@ -12,10 +12,10 @@ import pytest
 
 from edgeseg.errors import CaptureError, DataError, EdgesegError
 from edgeseg.runtime import Blur, LiveSource, Null, NullSession, Shot, VideoSink, open_background, open_sink, open_source, run
-from edgeseg.runtime.live import Backoff
-from edgeseg.runtime.outputs import Outputs
+from edgeseg.runtime.capture.live import Backoff
 from edgeseg.runtime.picture import write_picture
-from tests.runtime.cameras import GONE, Port, ScriptedCamera
+from edgeseg.runtime.sinks.outputs import Outputs
+from tests.runtime.capture.cameras import GONE, Port, ScriptedCamera
 
 SIZE = (180, 320)
 

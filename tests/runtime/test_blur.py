@@ -16,7 +16,7 @@ import pytest
 from edgeseg.errors import EdgesegError, UsageError
 from edgeseg.runtime import Blur, Null, NullSession, Refinement, Shot, SyntheticCamera, Work, run
 from edgeseg.runtime.arrays import Frame, Matte
-from edgeseg.runtime.backgrounds import Blurred
+from edgeseg.runtime.composite.backgrounds import Blurred
 from edgeseg.spec import Spec
 from tests.runtime.sources import Camera
 

@@ -209,11 +209,11 @@ def test_doctor_is_honest_about_an_altered_model(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_doctor_knows_the_bad_pairs(monkeypatch: pytest.MonkeyPatch, found: dict[str, str], bad: list[str]) -> None:
-    from edgeseg.runtime import doctor
+    from edgeseg.runtime.doctor import diagnosis
 
-    monkeypatch.setattr(doctor, "versions", lambda: found)
+    monkeypatch.setattr(diagnosis, "versions", lambda: found)
     monkeypatch.setattr(np, "__version__", "2.4.0")
-    assert [check.name for check in doctor._pairs() if check.verdict == "bad"] == bad
+    assert [check.name for check in diagnosis._pairs() if check.verdict == "bad"] == bad
 
 
 def test_the_runtime_imports_neither_torch_nor_a_backend_until_asked() -> None:

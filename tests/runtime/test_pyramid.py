@@ -47,6 +47,13 @@ def test_buffers_are_the_same_as_long_as_the_shape_is() -> None:
     many = buffers.rows("c", 10, (8,))
     assert np.shares_memory(buffers.rows("c", 15, (8,)), many)  # half as many again fit
     assert buffers.rows("c", 16, (8,)).shape == (16, 8)
+    part = buffers.part("d", (4, 6), np.float32)
+    smaller = buffers.part("d", (5, 4), np.float32)
+    assert np.shares_memory(part, smaller)
+    assert smaller.shape == (5, 4)
+    assert smaller.flags.c_contiguous
+    assert not np.shares_memory(buffers.part("d", (5, 5), np.float32), part)  # it has grown
+    assert buffers.part("d", (5, 5)).dtype == np.uint8
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,3 +87,12 @@ def test_only_the_rows_that_hold_somebody_are_looked_at() -> None:
     alpha[:3] = alpha[7:] = 0
     whole, part = Chunks(alpha, Buffers()), Chunks(alpha, Buffers(), rows=(3, 7))
     assert part.indices.tolist() == whole.indices.tolist() == list(range(6, 14))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 60), st.integers(1, 60))
+def test_a_flat_frame_stays_flat_at_any_size(height: int, width: int, rows: int, columns: int) -> None:
+    pyramid = Pyramid()
+    pyramid.load(np.full((height, width, 3), (10, 120, 250), np.uint8))
+    small = pyramid.shrunk((rows, columns)).reshape(rows, columns, 3)
+    assert (small == (10, 120, 250)).all()
