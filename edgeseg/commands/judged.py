@@ -110,8 +110,8 @@ def _rounded(values: dict[str, float | None]) -> dict[str, float | None]:
 
 
 def _difference(result: dict[str, Any], by_float: dict[str, Any]) -> float | None:
-    pair = (result.get("miou"), by_float.get("miou"))
-    return None if None in pair else round(pair[0] - pair[1], 5)
+    ours, floats = result.get("miou"), by_float.get("miou")
+    return None if ours is None or floats is None else round(float(ours - floats), 5)
 
 
 class _Parity:

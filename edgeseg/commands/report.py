@@ -39,7 +39,8 @@ class Percent(click.ParamType):  # type: ignore[type-arg]
     type=Percent(),
     is_flag=False,
     flag_value="5%",
-    help="Exit with status 1 if a file became slower by more than this, noise aside. [default: 5% if given without]",
+    help="Exit with status 1 if a file became slower by more than this, noise aside, or could not be compared. "
+    "[default: 5% if given without]",
 )
 @click.option("--markdown", type=path_type, metavar="FILE", help="Write the tables to FILE too.")
 @click.option("--csv", "csv_path", type=path_type, metavar="FILE", help="Write every figure to FILE too, for spreadsheets.")
@@ -83,8 +84,20 @@ def report(
     for target, content in ((markdown, text), (csv_path, to_csv([r for _, r in read], failures))):
         if target:
             write_text(target, content)
+    if tolerance is None:
+        return
     slower = [step for step in steps if step.change is not None and step.change.is_slower(allowed)]
-    if tolerance is not None and slower:
+    reasons = []
+    if slower:
         names = ", ".join(f"{step.file} ({step.change})" for step in slower)
-        click.echo(f"edgeseg: slower by more than {100 * tolerance:.3g} %: {names}", err=True)
+        reasons.append(f"slower by more than {100 * tolerance:.3g} %: {names}")
+    if lost := changes.lost(read):
+        reasons.append(f"no longer measured: {', '.join(lost)}")
+    if failures:
+        reasons.append(f"not compared: {'; '.join(reason for _, reason in failures)}")
+    elif not any(step.change for step in steps):
+        reasons.append("nothing was compared: no file is in two reports of one machine")
+    for reason in reasons:
+        click.echo(f"edgeseg: {reason}", err=True)
+    if reasons:
         ctx.exit(1)

@@ -70,6 +70,17 @@ def steps(reports: Named) -> list[Step]:
     return found
 
 
+def lost(reports: Named) -> list[str]:
+    """Files that failed in a report, and were measured in one before it of the same machine."""
+    names: dict[str, None] = {}
+    for i, (after, report) in enumerate(reports):
+        older = [row for _, old in reports[:i] if _is_same(old, report, SAME_MACHINE) for row in good(old["results"])]
+        for row in failed(report["results"]):
+            if any(Path(row["path"]).name == Path(other["path"]).name for other in older):
+                names[f"{Path(row['path']).name} ({after}: {row['error']})"] = None
+    return list(names)
+
+
 def _is_same(one: Report, other: Report, keys: Sequence[str]) -> bool:
     return all(one["device"].get(key) == other["device"].get(key) for key in keys)
 

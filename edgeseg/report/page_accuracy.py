@@ -66,7 +66,7 @@ def _measured(rows: Sequence[Row]) -> list[dict[str, list[str]]]:
 
 
 def _pictures(source: str, measured: Iterable[Mapping[str, Any]]) -> int:
-    return max(one.get("sources", {}).get(source, {}).get("images", 0) for one in measured)
+    return max(int(one.get("sources", {}).get(source, {}).get("images", 0)) for one in measured)
 
 
 def _digits(value: float | None) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeseg.report.columns import ALL, Row, failed, good, label, used
+from edgeseg.report.columns import ACCURACY, ALL, FILE, Row, failed, good, label, used
 from edgeseg.report.device import name_device
+from edgeseg.report.layer_noise import worst_first
 from edgeseg.report.schema import Report
 
 NOTES = """\
@@ -30,13 +31,17 @@ def to_markdown(report: Report) -> str:
     bad = failed(report["results"])
     parts = [f"## {name_device(report['device'])}", software(report)]
     if rows:
-        parts.append(table(used(ALL, rows)))
+        parts.append(table(used({name: cell for name, cell in ALL.items() if name not in ACCURACY}, rows)))
+        if judged := [row for row in rows if row.get("measured_accuracy")]:
+            parts.append(table(used({FILE: ALL[FILE], **ACCURACY}, judged)))
+        parts += [f"- not judged: `{row['path']}`: {row['accuracy_error']}" for row in rows if row.get("accuracy_error")]
         parts += accuracies(rows)
         if report.get("comparisons"):
             parts.append("\n".join(f"- {line}" for line in comparisons(report)))
         parts.append(NOTES.format(**report["measured"]))
         parts += [_operators(row) for row in rows if "operators" in row]
         parts += [_layers(row) for row in rows if any(layer["ms"] for layer in row.get("layers", []))]
+        parts += [_noise(row) for row in rows if row.get("sensitivity")]
     if bad:
         parts.append("\n".join(f"- failed: `{row['path']}`: {row['error']}" for row in bad))
     return "\n\n".join(parts) + "\n"
@@ -119,6 +124,21 @@ def _layers(row: Row) -> str:
         for layer in shown
     ]
     return "\n".join([f"{Path(row['path']).name}, the {len(shown)} layers that take longest:", "", *lines])
+
+
+def _noise(row: Row) -> str:
+    shown = worst_first(row["sensitivity"])[:LAYERS_SHOWN]
+    lines = [
+        f"    {_show(layer['own_db'], '6.1f')} dB  {_show(layer['accumulated_db'], '6.1f')} dB  "
+        f"{_show(layer['agreement'] and 1 - layer['agreement'], '8.3%')} of pixels  {layer['layer']}"
+        for layer in shown
+    ]
+    what = "SQNR where it alone is rounded, where all are, pixels that it alone changes"
+    return "\n".join([f"{Path(row['path']).name}, the {len(shown)} layers that int8 costs most ({what}):", "", *lines])
+
+
+def _show(value: float | None, form: str) -> str:
+    return "     -" if value is None else format(value, form)
 
 
 def _limit(layer: dict[str, Any]) -> str:

@@ -76,7 +76,7 @@ def _tile(picture: Frame, title: str) -> Frame:
     height, width = picture.shape[:2]
     scale = TILE / max(height, width)
     small = cv2.resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
-    tile = np.full((TILE + LINE + GAP, TILE + GAP, 3), PAPER, np.uint8)
+    tile = np.full((small.shape[0] + LINE + GAP, TILE + GAP, 3), PAPER, np.uint8)
     tile[LINE : LINE + small.shape[0], : small.shape[1]] = small
     while cv2.getTextSize(title, cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)[0][0] > TILE:
         title = title[:-2] + "~"

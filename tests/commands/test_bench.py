@@ -88,6 +88,9 @@ def test_what_int8_costs_each_layer(folder):
     page = (folder / "out" / "bench.html").read_text()
     assert page.index("head <small>") < page.index("stem <small>")  # the worst first
     assert "10.000% of pixels; own no noise, accumulated 31.5 dB" in page
+    text = (folder / "out" / "bench.md").read_text()
+    assert "     - dB    31.5 dB   10.000% of pixels  head" in text
+    assert text.index("of pixels  head") < text.index("  40.0 dB    31.5 dB    0.120% of pixels  stem")
     for needle in ("is of another, of which this report has no file", "is no sensitivity", "cannot be read"):
         assert needle in page
 

@@ -13,6 +13,10 @@ from tests.report.pages import report
 def folder(tmp_path):
     for name, value in {"old": report(), "same": report(seed=1), "slow": report(1.2, seed=2)}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    (tmp_path / "pi.json").write_text(json.dumps(report(device={"board": "Raspberry Pi 5"})))
+    lost = report(seed=1)
+    lost["results"][0] = {"path": lost["results"][0]["path"], "error": "the file is truncated"}
+    (tmp_path / "lost.json").write_text(json.dumps(lost))
     (tmp_path / "strange.json").write_text(json.dumps(report() | {"schema": 99}))
     return tmp_path
 
@@ -31,6 +35,12 @@ CASES = [
     ("{f}/slow.json {f}/old.json --fail-on-regression 5%", 0, "faster"),
     ("{f}/old.json {f}/strange.json {f}/nothing.json", 0, "schema 99"),
     ("{f}/old.json {f}/nothing.json", 0, "cannot be read"),
+    ("{f}/old.json {f}/same.json {f}/nothing.json --fail-on-regression 5%", 1, "edgeseg: not compared: "),
+    ("{f}/old.json {f}/strange.json --fail-on-regression 5%", 1, "schema 99"),
+    ("{f}/old.json --fail-on-regression 5%", 1, "nothing was compared"),
+    ("{f}/old.json {f}/pi.json --fail-on-regression 5%", 1, "nothing was compared"),
+    ("{f}/old.json {f}/lost.json --fail-on-regression 5%", 1, "no longer measured: person-256x256-int8.tflite ("),
+    ("{f}/old.json {f}/lost.json", 0, "truncated"),
     ("{f}/nothing.json", 1, "cannot be read"),
     ("", 2, "Missing argument"),
     ("{f}/old.json --fail-on-regression many", 2, "not a percentage"),

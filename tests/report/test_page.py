@@ -104,6 +104,31 @@ def test_everything_is_on_it(page):
     assert len(re.findall(r'<svg class="chart"', page)) == 2 * 3 + 2  # rooflines, and accuracy against latency and MACs
 
 
+def tiles(page):
+    return re.findall(r'<div class="tile( best)?">.*?<div class="name">([^<]+)<.*?<div class="big">([\d.]+) ', page)
+
+
+def test_it_begins_with_what_matters(page):
+    # Three reports of two files: of each model on each machine the quickest is marked.
+    assert tiles(page)[:2] == [(" best", "person-256x256-int8.tflite", "2.50"), ("", "person-256x256-float32.onnx", "4.30")]
+    assert len(tiles(page)) == 6
+    assert "1.60x against float" in page
+    assert "400 a second" in page
+    assert page.index('class="tiles"') < page.index("What became of files") < page.index("How long")
+
+
+def test_a_machine_that_was_busy_or_hot_is_named():
+    page = to_html([report(device={"load_1min": 7.5, "throttled": True})])
+    assert "Other processes were at work, with a load of 7.5" in page
+    assert "slowed down for heat or voltage" in page
+    assert "Other processes" not in to_html([report()])
+
+
+def test_many_files_have_a_tile_for_each_model():
+    reports = [report(1 + i / 10) for i in range(7)]
+    assert [best for best, _, _ in tiles(to_html(reports))] == [" best"] * 7
+
+
 def test_an_empty_report_makes_a_page():
     empty = report() | {"results": [{"path": "x", "error": "reason"}], "comparisons": []}
     assert "reason" in to_html([empty])

@@ -41,7 +41,7 @@ def test_the_worst_come_first_with_truth_and_float_beside():
     data, names = worst_sheet(pictures(), found, lambda frame: np.ones(frame.shape[:2], np.uint8), count=2)
     assert names == ["picture3", "picture2"]
     sheet = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    assert sheet.shape == (2 * (TILE + LINE + GAP), 4 * (TILE + GAP), 3)
+    assert sheet.shape == (2 * (round(TILE * 40 / 60) + LINE + GAP), 4 * (TILE + GAP), 3)  # as high as the pictures are
     row, right = LINE + 20, TILE - 20  # a place at the right edge of each tile, where only the float network sees a person
     picture, truth, by_float, by_file = (sheet[row, right + i * (TILE + GAP)].astype(int) for i in range(4))
     assert np.abs(picture - truth).max() < 30
