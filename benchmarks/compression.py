@@ -1,7 +1,8 @@
 """What has compression made of a network? The float network against the int8 files of its compressed form, in one run.
 
-Multiply-adds, bytes of the float32 and of the int8 file, time of both in turn on one thread, and the accuracy of both on pictures
-that neither has learned from. ORIGINAL is a checkpoint, COMPRESSED the folder that `edgeseg compress` filled, or a model that ships.
+Multiply-adds, bytes of the float32 and of the int8 file, time of both in turn on one thread, and the accuracy of both on
+pictures that neither has learned from. ORIGINAL is a checkpoint, COMPRESSED the folder that `edgeseg compress` filled, or a
+model that ships.
 
 python benchmarks/compression.py ORIGINAL COMPRESSED --data DIR --validation DIR
 python benchmarks/compression.py ORIGINAL COMPRESSED --data DIR --command "edgeseg compress ..." --store
