@@ -13,6 +13,7 @@ from edgeseg.whole import write_whole, written_whole
 
 COSTS = {"macs": (1e6, "MMAC"), "size_bytes": (1e3, "kB"), "latency_ms": (1.0, "ms")}
 Figure = Any  # of matplotlib
+WIDE = 4  # times the least: from here on an axis is logarithmic
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def draw(trials: Sequence[Trial], found: Sequence[Trial], metric: str) -> Figure
     """A panel for each cost: all trials, and those of the front with their numbers."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
     except ImportError:
         raise MissingExtraError("matplotlib", "report", "the plot of a search") from None
     figure = Figure(figsize=(4.2 * len(COSTS), 4), layout="constrained")
@@ -91,7 +93,12 @@ def draw(trials: Sequence[Trial], found: Sequence[Trial], metric: str) -> Figure
         for trial in found:
             at = (getattr(trial, name) / scale, trial.accuracy)
             axes.annotate(str(trial.number), at, xytext=(3, 3), textcoords="offset points", fontsize=7)
-        axes.set_xscale("log")
+        values = [getattr(t, name) / scale for t in trials]
+        if max(values) > WIDE * min(values):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(unit)
         axes.set_ylabel(metric)
         axes.grid(alpha=0.3)

@@ -48,7 +48,7 @@ class Smoother:
         if self._matte is None or self._luma is None or self._matte.shape != matte.shape:
             steady = matte.copy()
         else:
-            moved = cv2.dilate(cv2.absdiff(luma, self._luma), _SQUARE)
+            moved: Alpha = cv2.dilate(cv2.absdiff(luma, self._luma), _SQUARE)  # type: ignore[assignment]
             steady = self._kept(frames).take(moved)
             steady *= self._matte - matte
             steady += matte

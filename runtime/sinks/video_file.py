@@ -37,10 +37,10 @@ class VideoSink:
     """
 
     def __init__(
-        self, path: Path, size_hw: tuple[int, int], fps: float, sound_of: Path | None = None, live: bool = False
+        self, path: str | Path, size_hw: tuple[int, int], fps: float, sound_of: Path | None = None, live: bool = False
     ) -> None:
-        self._path = path
-        self._part = part_of(path)
+        self._path = Path(path)
+        self._part = part_of(self._path)
         self._size_hw = size_hw
         self._fps = fps
         self._sound_of = sound_of
@@ -130,15 +130,27 @@ class VideoSink:
             kept = self._live and (self._is_matroska or trim_to_whole_fragments(self._part) > 0)
             if kept:
                 os.replace(self._part, self._path)
-                seconds = float(self._last_pts * TIME_BASE)
                 why = getattr(error, "strerror", None) or error
                 return OutputError(
-                    f"{self._path} cannot be written any further: {why}; what came before ({seconds:.0f} s) is kept and plays"
+                    f"{self._path} cannot be written any further: {why}; "
+                    f"what came before ({_length_s(self._path):.0f} s) is kept and plays"
                 )
         except OSError:
             pass
         self._part.unlink(missing_ok=True)
         return cannot_write(self._path, error)
+
+
+def _length_s(path: Path) -> float:
+    """When the last frame of a video file is shown; nothing is decoded."""
+    import av
+
+    last_s = 0.0
+    with suppress(av.error.FFmpegError, OSError), av.open(str(path)) as file:  # its end may be in pieces
+        for packet in file.demux(video=0):
+            if packet.pts is not None and packet.time_base is not None:
+                last_s = max(last_s, float(packet.pts * packet.time_base))
+    return last_s
 
 
 def to_i420(frame: Frame, size_hw: tuple[int, int]) -> Frame:

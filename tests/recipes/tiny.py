@@ -18,12 +18,12 @@ class Tiny(SegmentationNetwork):
 
     size_divisor = output_stride = 4
 
-    def __init__(self, channels: int, width: int = 16) -> None:
+    def __init__(self, channels: int, stem: int = 16) -> None:
         super().__init__()
-        self.stem = conv_bn(3, width, 3, stride=2, activation=nn.ReLU())
-        self.down = conv_bn(width, 2 * width, 3, stride=2, activation=nn.ReLU())
-        self.mix = separable(2 * width, 2 * width)
-        self.head = nn.Conv2d(2 * width, channels, 1)
+        self.stem = conv_bn(3, stem, 3, stride=2, activation=nn.ReLU())
+        self.down = conv_bn(stem, 2 * stem, 3, stride=2, activation=nn.ReLU())
+        self.mix = separable(2 * stem, 2 * stem)
+        self.head = nn.Conv2d(2 * stem, channels, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.down(self.stem(image))

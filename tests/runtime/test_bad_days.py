@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import runpy
+import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -180,3 +183,16 @@ def test_ctrl_c_at_any_moment_leaves_what_was_there_before_or_a_video_that_plays
         shots = list(result)
     assert len(shots) == at
     assert not any(shows_the_room(shot.frame) for shot in shots)
+
+
+def test_ctrl_c_while_the_program_is_being_loaded_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "edgeseg.cli", types.SimpleNamespace(main=interrupted))
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("edgeseg", run_name="__main__")
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "edgeseg: stopped\n"

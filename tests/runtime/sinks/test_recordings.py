@@ -48,6 +48,7 @@ def test_a_full_disk_leaves_a_recording_that_plays(tmp_path: Path, suffix: str) 
         for shot in source:
             shots.append(shot)
     assert len(shots) >= 10  # a fragment is ten frames here
+    assert f"({shots[-1].time_s:.0f} s) is kept" in str(caught.value)
     assert [shot.time_s for shot in shots] == pytest.approx([i / 5 for i in range(len(shots))], abs=2e-3)
     assert [round(float(shot.frame.mean())) for shot in shots] == pytest.approx([60 + i for i in range(len(shots))], abs=3)
 
