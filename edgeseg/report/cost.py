@@ -15,7 +15,7 @@ Where a file of the same network says something else (`cost_tflite.py`, `cost_on
     operators    max-unpooling, pixel shuffles and enlargements become other operators, none of which multiplies and adds
     memory       a padding or a shuffle that torch does inside an operator is a step of its own, with a tensor of its own
 
-Where other counters say something else, of the four models that ship (fvcore 0.1.5, ptflops, thop): the convolutions of
+Where other counters say something else, of three of the models that ship (fvcore 0.1.5, ptflops, thop): the convolutions of
 fvcore are these figures to the last MAC, transposed ones included; it adds normalisation (3.2 % of the 471 MMAC of
 enet-person), nearest enlargement (0.3 %) and pooling. ptflops counts each activation, addition and pooling as well (7 %).
 thop does too, and counts a transposed convolution by its output, as if every tap met a pixel (9 to 15 %).
