@@ -35,7 +35,8 @@ from edgeseg.train.task import Task
 from edgeseg.train.validate import Held, validate
 from edgeseg.whole import make_folder, remove_parts
 
-ESTIMATE = 24  # batches from which batch-norm statistics are estimated
+# Batches from which batch-norm statistics are estimated on the way, and at the end: 24 miss 0.4 points of IoU that 120 have.
+ESTIMATE, LAST_ESTIMATE = 24, 120
 WRITTEN = ("state.pt", "log.csv", "last.safetensors")
 SAME = ("architecture", "classes", "teacher")  # settings that a training cannot go on without
 
@@ -127,7 +128,8 @@ def train(
         now = elapsed()
         progress = schedule.progress(epoch + 1, now)
         judged = where.first and (progress >= 1 or (epoch + 1) % schedule.evaluate_every == 0)
-        scores = _judge(learner, data, batch, schedule, validation, out / "last.safetensors") if judged else {}
+        estimate = LAST_ESTIMATE if progress >= 1 else ESTIMATE
+        scores = _judge(learner, data, batch, schedule, validation, out / "last.safetensors", estimate) if judged else {}
         rows.append(Row(epoch + 1, time.monotonic() - started, loss, schedule.rate(progress), scores))
         if where.first:
             save_state(state, learner, rows, settings, rows[-1].seconds)
@@ -146,12 +148,18 @@ def time_left(minutes: float) -> str:
 
 
 def _judge(
-    learner: Learner, data: Pictures, batch: int, schedule: Schedule, validation: Sequence[Held], path: Path
+    learner: Learner,
+    data: Pictures,
+    batch: int,
+    schedule: Schedule,
+    validation: Sequence[Held],
+    path: Path,
+    estimate: int,
 ) -> dict[str, float]:
     """Validation scores of the averaged network, which is written to `path` with them."""
     card, device = learner.card, learner.where.device
     batches = data.batches(schedule.framings or (card.size,), batch)
-    images = (image.to(device, memory_format=torch.channels_last) for image, _ in islice(batches, ESTIMATE))
+    images = (image.to(device, memory_format=torch.channels_last) for image, _ in islice(batches, estimate))
     network = averaged_network(card, learner.averaged, images, device, schedule.precision)
     batches.close()
     scores = validate(lambda image: network(image.to(device)).cpu(), validation, card)
