@@ -12,7 +12,7 @@ from edgeseg.runtime import Blur, Null, NullSession, Pictures, Session, Shot, Sy
 from edgeseg.runtime.arrays import Tensor
 from edgeseg.runtime.patience import PATIENCE
 from edgeseg.runtime.picture import write_picture
-from edgeseg.runtime.stages import StageTimes
+from edgeseg.runtime.stages import KEPT, StageTimes
 from tests.runtime.tiny_models import ONNX_SPEC, write_onnx
 
 
@@ -185,4 +185,15 @@ def test_stage_times_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         with times.of("infer"):
             pass
     assert times.summary()["infer"] == {"median": 2.0, "p95": 2.9}
+    assert times.summary()["sink"] == {"median": None, "p95": None}
+
+
+def test_times_of_a_long_run_are_the_newest_and_take_no_more_memory() -> None:
+    times = StageTimes()
+    ring = times._times_ms["infer"]._ring
+    for index in range(KEPT + 3):
+        times._times_ms["infer"].append(float(index))
+    assert times._times_ms["infer"].last(2).tolist() == [KEPT + 1, KEPT + 2]
+    assert times.summary()["infer"]["median"] == (KEPT + 2 + 3) / 2  # 3 .. KEPT + 2
+    assert times._times_ms["infer"]._ring is ring
     assert times.summary()["sink"] == {"median": None, "p95": None}
