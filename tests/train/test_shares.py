@@ -55,9 +55,8 @@ def test_shares_are_parsed() -> None:
 
 def test_batches_hold_what_is_drawn_and_repeated_pictures_differ() -> None:
     """Mattes tell the pictures apart: those of b come twice in every epoch, those of a in every other."""
-    samples = [
-        Sample(np.full((8, 8, 3), 20 + 10 * i, np.uint8), np.full((8, 8), i, np.uint8), None, ("ab"[i % 2],)) for i in range(8)
-    ]
+    slope = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)  # in which every window looks different
+    samples = [Sample(slope + np.uint8(i), np.full((8, 8), i, np.uint8), None, ("ab"[i % 2],)) for i in range(8)]
     pictures = Pictures(samples, [], Augmentation(webcam=False), 0, {"a": 0.5, "b": 2.0})
     seen = []
     for epoch in range(2):
