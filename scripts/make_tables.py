@@ -43,6 +43,7 @@ KINDS = {
 JUDGED = "int8 tflite"  # which of a card's files the README's figures are of
 
 Stored = Mapping[str, Any]
+Table = Callable[[Stored, Path], str]
 
 
 def rewritten(text: str, results: Path = RESULTS, folder: Path = ASSETS) -> str:
@@ -54,6 +55,15 @@ def rewritten(text: str, results: Path = RESULTS, folder: Path = ASSETS) -> str:
         return match[1] + (f"{table}\n" if table else "") + match[3]
 
     return BLOCK.sub(block, text)
+
+
+def of(name: str) -> Callable[[Callable[[Any], str]], Table]:
+    """A table of one stored result; none while that is not there."""
+
+    def table(render: Callable[[Any], str]) -> Table:
+        return lambda stored, folder: render(stored[name]) if name in stored else ""
+
+    return table
 
 
 def int8(stored: Stored, folder: Path) -> str:
@@ -87,11 +97,9 @@ def _times(row: Stored) -> list[str]:
     return [f"{row['size_bytes'] / 1e3:.0f}", *(f"{row['latency_ms'][key]:.2f}" for key in ("median", "p90"))]
 
 
-def frame(stored: Stored, folder: Path) -> str:
+@of("frame_cost")
+def frame(one: Any) -> str:
     """What a frame costs between camera and sink, against the plain way."""
-    one = stored.get("frame_cost")
-    if one is None:
-        return ""
     rows = []
     for row in one["result"]["rows"]:
         low, middle, high = row["ratio"]
@@ -102,11 +110,9 @@ def frame(stored: Stored, folder: Path) -> str:
     return _measured([one], "one thread, in turn", head, rows, "lllrrl")
 
 
-def compression(stored: Stored, folder: Path) -> str:
+@of("compression")
+def compression(one: Any) -> str:
     """What `edgeseg compress` made of networks: before -> after, and the command."""
-    one = stored.get("compression")
-    if one is None:
-        return ""
     rows = []
     for row in one["result"]["rows"]:
         accuracy = ", ".join(f"{name} {before:.3f} -> {after:.3f}" for name, (before, after) in row["accuracy"].items())
@@ -125,11 +131,9 @@ def compression(stored: Stored, folder: Path) -> str:
     return _measured([one], "one thread, in turn", head, rows, "lrrlll")
 
 
-def trials(stored: Stored, folder: Path) -> str:
+@of("regression_trials")
+def trials(one: Any) -> str:
     """How often `edgeseg report` was right about the same file, and about one made slower."""
-    one = stored.get("regression_trials")
-    if one is None:
-        return ""
     result = one["result"]
     rows = []
     for kind, title in (("same", "the same file"), ("slower", "{value:.2f} times as long ({low:.2f} to {high:.2f})")):
@@ -251,7 +255,7 @@ def table(head: list[str], rows: list[list[str]], align: str) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *rows))
 
 
-TABLES: Mapping[str, Callable[[Stored, Path], str]] = {
+TABLES: Mapping[str, Table] = {
     "int8": int8,
     "models": models,
     "frame-cost": frame,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edgeseg.commands.terminal import Bar, Size, emit_json, json_option, path_type
+from edgeseg.commands.terminal import Bar, Size, emit_json, json_option, path_type, share_option
 from edgeseg.errors import MissingExtraError, ShortfallError, UsageError
 
 
@@ -27,13 +27,7 @@ from edgeseg.errors import MissingExtraError, ShortfallError, UsageError
     type=click.FloatRange(0, min_open=True),
     help="Of all training steps, or of each trial. [default: their epochs]",
 )
-@click.option(
-    "--share",
-    "shares",
-    multiple=True,
-    metavar="SOURCE=X",
-    help="Draw a source's or folder's pictures X times an epoch; repeatable.",
-)
+@share_option
 @click.option("--seed", default=0, show_default=True)
 @click.option("--search", is_flag=True, help="Instead of a recipe: try many, and show which are worth it.")
 @click.option("--trials", type=click.IntRange(1), help="With --search: how many, of all workers together. [default: 20]")

@@ -120,4 +120,11 @@ class Bar:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+share_option = click.option(
+    "--share",
+    "shares",
+    multiple=True,
+    metavar="SOURCE=X",
+    help="Draw a source's or folder's pictures X times an epoch; repeatable.",
+)
 path_type = click.Path(path_type=Path)

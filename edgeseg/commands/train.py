@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from edgeseg.commands.terminal import Bar, Size, emit_json, path_type
+from edgeseg.commands.terminal import Bar, Size, emit_json, path_type, share_option
 from edgeseg.errors import MissingExtraError, UsageError
 
 
@@ -65,13 +65,7 @@ from edgeseg.errors import MissingExtraError, UsageError
     show_default=True,
     help="How the learning rate falls; poly has power 0.9.",
 )
-@click.option(
-    "--share",
-    "shares",
-    multiple=True,
-    metavar="SOURCE=X",
-    help="Draw a source's or folder's pictures X times an epoch; repeatable.",
-)
+@share_option
 @click.option("--seed", default=0, show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[default: a graphics card where there is one]")
 @click.option(

@@ -2,8 +2,9 @@
 
 oneDNN's bfloat16 gradient to the kernel of a dilated convolution (PyTorch 2.13, AVX-512) is wrong where the input channels of
 a group do not fill its blocks of 16: with 24 channels NaN or a segmentation fault, in a depthwise convolution numbers that are
-off by as much as they are large. It is right in float32, and in blocks of 16; the gradient to the input always is. A pruned
-ENet meets the one, a DeepLabv3+ of dilated depthwise convolutions the other.
+off by as much as they are large. It is right in float32, in blocks of 16, and on maps as small as those of a person model's
+ASPP (5x8, 10x16); the gradient to the input always is. A pruned ENet meets the one, atrous depthwise convolutions on larger
+maps the other.
 """
 
 from __future__ import annotations
