@@ -153,5 +153,5 @@ def test_the_clock_ends_a_training_and_it_is_judged(tmp_path: Path) -> None:
     assert lines[-1].count("iou") == 2
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert 1.5 <= state["seconds"] < 60
-    assert state["rows"][-1]["learning_rate"] == pytest.approx(0.02 * 0.005)
+    assert 0.005 <= state["rows"][-1]["learning_rate"] / 0.02 < 0.1  # by epochs the schedule would have hardly begun
     assert learn(tmp_path, epochs=100_000, minutes=0.025, resume=True) == [f"resuming after epoch {len(lines)}"]
