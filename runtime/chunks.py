@@ -21,6 +21,8 @@ ROOM = 8192  # chunks that are worked on at a time: what lies between the steps 
 Indices = npt.NDArray[np.intp]
 Pixels = npt.NDArray[np.uint8]  # (n, 8) alphas, or (n, 8, 3) colours
 
+EVERYWHERE = (slice(None), slice(None))
+
 _ALL = np.uint64(2**64 - 1)
 
 
@@ -31,20 +33,15 @@ class Chunks:
     alphas   (n, 8) theirs; they last until `buffers` are used for another
     tail     the slice of the last, broken chunk's pixels, seven at most; they are in no chunk
 
-    rows  the first of the rows that hold any person at all, and the row after the last
+    seen     (rows, columns) outside of which there is nothing of the person: all of them, where that is not known
     """
 
-    def __init__(self, alpha: Alpha, buffers: Buffers, rows: tuple[int, int] | None = None) -> None:
-        top, bottom = rows or (0, alpha.shape[0])
+    def __init__(self, alpha: Alpha, buffers: Buffers, seen: tuple[slice, slice] = EVERYWHERE) -> None:
+        self.seen = seen
         words = _items(alpha)
-        first, last = top * alpha.shape[1] // WIDTH, min(len(words), -(-bottom * alpha.shape[1] // WIDTH))
-        seen = words[first:last]
-        mixed, other = buffers.take("mixed", (words.size,), np.bool_), buffers.take("mixed too", (words.size,), np.bool_)
-        mixed, other = mixed[: seen.size], other[: seen.size]
-        np.not_equal(seen, 0, out=mixed)
-        np.not_equal(seen, _ALL, out=other)
-        np.logical_and(mixed, other, out=mixed)
-        self.indices: Indices = np.flatnonzero(mixed)
+        top, bottom, _ = seen[0].indices(alpha.shape[0])
+        first, last = top * alpha.shape[1] // WIDTH, -(-bottom * alpha.shape[1] // WIDTH)
+        self.indices: Indices = np.flatnonzero(_mixed(words[first:last], buffers))
         self.indices += first
         self.tail = slice(words.size * WIDTH, alpha.size)
         self.alphas: Pixels = gather(alpha, self.indices, buffers.rows("alphas", len(self.indices), (WIDTH,)))
@@ -66,6 +63,14 @@ def gather(picture: Frame | Alpha, indices: Indices, out: Pixels) -> Pixels:
 def scatter(picture: Frame | Alpha, indices: Indices, chunks: Pixels) -> None:
     """Put back what `gather` gave."""
     _items(picture)[indices] = _items(chunks)
+
+
+def _mixed(words: npt.NDArray[Any], buffers: Buffers) -> npt.NDArray[np.bool_]:
+    """Which of the words are neither 0 nor all ones."""
+    mixed, other = buffers.part("mixed", words.shape, np.bool_), buffers.part("mixed too", words.shape, np.bool_)
+    np.not_equal(words, 0, out=mixed)
+    np.not_equal(words, _ALL, out=other)
+    return np.logical_and(mixed, other, out=mixed)
 
 
 def _items(picture: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:

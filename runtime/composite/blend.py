@@ -49,7 +49,7 @@ def blend(
         cv2.add(person, under, dst=person)
         done += len(indices)
     last = _blend_tail(frame, alpha, out, room, chunks.tail)
-    cv2.copyTo(frame, alpha, out)
+    cv2.copyTo(frame[chunks.seen], alpha[chunks.seen], out[chunks.seen])
     scatter(out, chunks.indices, mixed[:count])
     out.reshape(-1, 3)[chunks.tail] = last
 

@@ -43,15 +43,20 @@ def fill_holes(matte: Matte, share: float) -> Matte:
     unsure = (matte <= SURE).view(np.uint8)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(unsure, connectivity=4)
     height, width = matte.shape
-    x, y, right, bottom = boxes[:, 0], boxes[:, 1], boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
     most = share * boxes[0, 4]  # label 0 is the person
-    room = np.bincount(labels[matte < SEEN], minlength=count)
-    small = (boxes[:, 4] <= most) & (room <= most / 20)
-    small &= (x > 0) & (y > 0) & (right < width) & (bottom < height)
-    small[0] = False
-    if not small.any():
+    small = [
+        label
+        for label, (x, y, columns, rows, area) in enumerate(boxes.tolist())
+        if label and area <= most and x > 0 and y > 0 and x + columns < width and y + rows < height
+    ]
+    if small:
+        room = np.bincount(labels[matte < SEEN], minlength=count)
+        small = [label for label in small if room[label] <= most / 20]
+    if not small:
         return matte
-    holes = cv2.dilate(small.astype(np.uint8).take(labels), _RING)
+    chosen = np.zeros(count, np.uint8)
+    chosen[small] = 1
+    holes = cv2.dilate(chosen.take(labels), _RING)
     filled: Matte = np.where(holes, np.float32(1), matte)
     return filled
 

@@ -84,12 +84,12 @@ class Refiner:
 
         Returns what of `out` is neither 0 nor 255; it lasts until the next call.
         """
-        rows = _enlarge_seen(plane, out)
+        seen = _enlarge_seen(plane, out)
         # Below LOW and above HIGH by saturation, which is cheap; the step itself only where a pixel lies between.
-        seen = out[rows[0] : rows[1]].reshape(1, -1)  # OpenCV takes a scalar for an array where it meets one of 4 x 1
-        cv2.subtract(seen, _FIRST, dst=seen)  # type: ignore[call-overload]
-        cv2.add(seen, seen, dst=seen)
-        chunks = Chunks(out, self._buffers, rows)
+        rows = out[seen[0]].reshape(1, -1)  # OpenCV takes a scalar for an array where it meets one of 4 x 1
+        cv2.subtract(rows, _FIRST, dst=rows)  # type: ignore[call-overload]
+        cv2.add(rows, rows, dst=rows)
+        chunks = Chunks(out, self._buffers, seen)
         if len(chunks.indices):
             cv2.LUT(chunks.alphas, _STEP, dst=chunks.alphas)
             scatter(out, chunks.indices, chunks.alphas)
@@ -134,25 +134,24 @@ def enlarge(matte: Matte, size: tuple[int, int]) -> Matte:
     return np.clip(cv2.resize(matte, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
-def _enlarge_seen(plane: Alpha, out: Alpha) -> tuple[int, int]:
+def _enlarge_seen(plane: Alpha, out: Alpha) -> tuple[slice, slice]:
     """`plane` at the size of `out` by linear interpolation, where there is anything in it; byte for byte as if everywhere.
 
-    Returns the first row that is not empty and the one after the last.
+    Returns the rows and columns outside of which `out` is empty.
     """
     (height, width), (rows, columns) = out.shape, plane.shape
     down, right = height // rows, width // columns
     x, y, w, h = cv2.boundingRect(plane)
     if (rows * down, columns * right) != (height, width):  # it has no part that can stand alone
         cv2.resize(plane, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
-        return 0, height
+        return slice(0, height), slice(0, width)
     # With a rim of zeros around what is seen, the part's edges are interpolated as they are inside the whole.
     top, left, bottom, end = max(0, y - 1), max(0, x - 1), min(rows, y + h + 1), min(columns, x + w + 1)
-    seen = top * down, bottom * down
-    out[: seen[0]] = out[seen[1] :] = 0
-    out[seen[0] : seen[1], : left * right] = out[seen[0] : seen[1], end * right :] = 0
+    seen = slice(top * down, bottom * down), slice(left * right, end * right)
+    out[: seen[0].start] = out[seen[0].stop :] = 0
+    out[seen[0], : seen[1].start] = out[seen[0], seen[1].stop :] = 0
     part = plane[top:bottom, left:end]
-    size = (part.shape[1] * right, part.shape[0] * down)
-    cv2.resize(part, size, dst=out[seen[0] : seen[1], left * right : end * right], interpolation=cv2.INTER_LINEAR)
+    cv2.resize(part, (part.shape[1] * right, part.shape[0] * down), dst=out[seen], interpolation=cv2.INTER_LINEAR)
     return seen
 
 

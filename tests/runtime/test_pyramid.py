@@ -85,7 +85,7 @@ def test_chunks_hold_every_mixed_pixel_and_come_back_where_they_were(h: int, w: 
 def test_only_the_rows_that_hold_somebody_are_looked_at() -> None:
     alpha = np.full((10, 16), 100, np.uint8)
     alpha[:3] = alpha[7:] = 0
-    whole, part = Chunks(alpha, Buffers()), Chunks(alpha, Buffers(), rows=(3, 7))
+    whole, part = Chunks(alpha, Buffers()), Chunks(alpha, Buffers(), seen=np.s_[3:7, 2:9])
     assert part.indices.tolist() == whole.indices.tolist() == list(range(6, 14))
 
 
