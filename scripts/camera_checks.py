@@ -90,11 +90,20 @@ class Blur:
         assert self.process.wait(PATIENCE_S) == 0, self.text()
 
 
+def held(pid: int) -> set[str]:
+    """The video devices that a process has open."""
+    return {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").glob("*") if os.readlink(entry).startswith("/dev/video")}
+
+
 @contextlib.contextmanager
 def blur(folder: Path, options: str) -> Iterator[Blur]:
     running = Blur(folder, options)
     try:
         yield running
+    except Exception as error:
+        ended = running.process.poll()
+        state = "still runs" if ended is None else f"ended with {ended}"
+        raise AssertionError(f"{error}; edgeseg {state}, holds {sorted(held(running.process.pid))} and said: {running.text()}") from error
     finally:
         if running.process.poll() is None:
             running.process.kill()
