@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeseg.errors import DataError
+from edgeseg.train.pictures import read_frame, read_plane
 
 Frame = npt.NDArray[np.uint8]  # (h, w, 3) BGR
 
@@ -47,7 +48,7 @@ class Pictures:
 def from_folder(folder: Path, calibration: int = CALIBRATION, parity: int = PARITY) -> Pictures:
     """Pictures of a plain folder, or of a data folder with images/ and perhaps masks/ or labels/.
 
-    Raises DataError where the folder does not exist, holds no pictures, or one of those drawn cannot be read.
+    Raises DataError where the folder does not exist, holds no pictures, or one of those drawn cannot be read or is too large.
     """
     if not folder.is_dir():
         raise DataError(f"picture folder {folder} does not exist; give an existing folder with --calib")
@@ -92,19 +93,13 @@ def _by_source(folder: Path, images: Path, paths: list[Path]) -> list[list[Path]
 
 
 def _read(folder: Path, path: Path) -> Picture:
-    frame = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if frame is None:
-        raise DataError(f"{path} is not a readable picture; remove or replace it")
-    truth: npt.NDArray[np.uint8] | None = None
+    frame = read_frame(path)
     for kind in ("masks", "labels"):
         target = folder / kind / f"{path.stem}.png"
         if target.is_file():
-            plane = cv2.imread(str(target), cv2.IMREAD_GRAYSCALE)
-            if plane is None:
-                raise DataError(f"{target} is not a readable picture; remove or replace it")
-            truth = (plane > 127).astype(np.uint8) if kind == "masks" else plane.astype(np.uint8)
-            break
-    return Picture(path.stem, frame.astype(np.uint8, copy=False), truth)
+            plane = read_plane(target)
+            return Picture(path.stem, frame, (plane > 127).astype(np.uint8) if kind == "masks" else plane)
+    return Picture(path.stem, frame)
 
 
 def from_sample(calibration: int = CALIBRATION, parity: int = PARITY) -> Pictures:

@@ -33,6 +33,7 @@ ARROWS = {
     # Training for int8 joins what others keep apart: pictures, the quantiser, calibration, and the form that is exported.
     "train.qat": {"models", "compress", "calib", "export.rewrites"},
     "calib": {"models"},
+    "calib.frames": {"train.pictures"},  # the one reader of pictures of unknown origin
     "export": {"models", "calib", "compress.quantize", "compress.ranges", "runtime"},
     "report": {"models", "runtime"},
     # A recipe joins all that makes a network small with the training that heals it, and proves each step.
@@ -194,6 +195,8 @@ FORBIDDEN = [
     ("cli", "import cv2"),
     ("cli", "import torch"),
     ("calib.frames", "from export import parity"),
+    ("calib.frames", "from edgeseg.train import data"),
+    ("calib.observers", "from edgeseg.train.pictures import read_frame"),
     ("calib.frames", "from . import observers"),
     ("helpers.strings", ""),
 ]

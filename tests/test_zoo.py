@@ -10,8 +10,10 @@ import pytest
 
 from edgeseg import assets
 from edgeseg.errors import ModelError
+from edgeseg.export.rewrites import rewrite
 from edgeseg.models.checkpoint import load_checkpoint
 from edgeseg.report.cost import count
+from edgeseg.report.cost_file import count_file
 from edgeseg.runtime import Blur, open_session
 from edgeseg.runtime.backends import BackendName
 
@@ -62,6 +64,17 @@ def test_the_index_says_what_the_checkpoint_is(name: str) -> None:
     cost = count(model.network, asset.size)
     assert (asset.architecture, asset.size, asset.accuracy) == (model.card.architecture, model.card.size, model.card.accuracy)
     assert (asset.params, asset.macs) == (cost.params, cost.macs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_name_the_layers_that_multiply(name: str) -> None:
+    """So that a report of a file speaks of the network's layers; one that a file cuts in two is NAME and NAME:2."""
+    asset = assets.trained()[name]
+    layers = {path for path, _ in rewrite(load_checkpoint(asset.checkpoint).network).named_modules()}
+    for path in asset.paths:
+        named = {layer.name.partition(":")[0] for layer in count_file(path).layers if layer.macs}
+        assert len(named) > 20
+        assert sorted(named - layers) == []
 
 
 @pytest.mark.parametrize(("name", "size", "format", "precision"), FILES)

@@ -77,7 +77,7 @@ def _figures(predictor: Any, truth: Any, folder: Path, reference: Any, against: 
             "images": result["images"],
             **means,
             "iou": _rounded(result["iou"]),
-            "sources": {source: _of_source(metrics.result()) for source, metrics in sorted(parts.items())},
+            "sources": {source: _of_source(metrics) for source, metrics in sorted(parts.items())},
         }
     }
     if reference is not None:
@@ -100,7 +100,15 @@ def _answer(predictor: Any, output: Any, frame: Any, truth: Any) -> tuple[Any, A
     return ((ids == predictor.person_class).astype("uint8") if truth.binary else ids), probability
 
 
-def _of_source(result: dict[str, Any]) -> dict[str, Any]:
+def _of_source(metrics: Any) -> dict[str, Any]:
+    """Means and IoU; where the truth has nothing of the class that is looked for, how much is called that all the same.
+
+    There one wrong pixel takes the class's IoU from unknown to 0, and the mean from 1 to a half, which says nothing.
+    """
+    result, positive = metrics.result(), metrics.positive
+    if positive is not None and not metrics.confusion[positive].sum():
+        right = result["pixel_accuracy"]
+        return {"images": result["images"], "false_share": None if right is None else round(1 - right, 5)}
     means = {key: round(result[key], 4) for key in MEANS if result.get(key) is not None}
     return {"images": result["images"], **means, "iou": _rounded(result["iou"])}
 

@@ -80,7 +80,9 @@ def report(
     else:
         click.echo(text, nl=False)
     if page:
-        write_text(page, to_html([r for _, r in read], changes=changes.cells(steps, allowed), failures=failures))
+        note = changes.NOTES.format(tolerance=100 * allowed)
+        rows = changes.cells(steps, allowed)
+        write_text(page, to_html([r for _, r in read], changes=rows, changes_note=note, failures=failures))
     for target, content in ((markdown, text), (csv_path, to_csv([r for _, r in read], failures))):
         if target:
             write_text(target, content)

@@ -152,8 +152,8 @@ def to_markdown(reports: Named, found: Sequence[Step], failures: Sequence[tuple[
 
 NOTES = """\
 A change is how much longer a file takes, by the reference work that was measured beside it in both reports, with its 95 %
-interval. SLOWER means by more than {tolerance:.3g} % at the least. Where another process had the processor, processor time is
-compared and not the time that passed."""
+interval. SLOWER and faster mean by more than {tolerance:.3g} % for certain, that is the whole interval; no difference is all
+else. Where another process had the processor, processor time is compared and not the time that passed."""
 
 
 def cells(found: Sequence[Step], tolerance: float) -> dict[str, list[str]]:

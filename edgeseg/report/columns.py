@@ -47,10 +47,16 @@ def classes_of(row: Row) -> str:
 
 
 def sources_of(row: Row) -> str:
-    """Mean IoU by source of the pictures."""
+    """By source of the pictures."""
     found = (row.get("measured_accuracy") or {}).get("sources", {})
-    known = ((name, source["miou"], source["images"]) for name, source in found.items() if "miou" in source)
-    return ", ".join(f"{name} {value:.3f} ({images})" for name, value, images in known)
+    return ", ".join(f"{name} {cell} ({source['images']})" for name, source in found.items() if (cell := source_cell(source)))
+
+
+def source_cell(source: Mapping[str, Any]) -> str:
+    """Mean IoU; where nothing is to be found, the share of pixels that are called something all the same."""
+    if source.get("false_share") is not None:
+        return f"{source['false_share']:.2%} false"
+    return f"{source['miou']:.3f}" if source.get("miou") is not None else ""
 
 
 def _parity(key: str, show: str) -> Column:
@@ -62,8 +68,6 @@ FILE = "file"
 # Heading with its unit -> cell of a row.
 TIMES: Mapping[str, Column] = {
     FILE: lambda row: Path(row["path"]).name,
-    "backend": lambda row: row["backend"],
-    "threads": lambda row: str(row["threads"]),
     "median ms": _ms("median"),
     "p90 ms": _ms("p90"),
     "p99 ms": _ms("p99"),
@@ -72,6 +76,8 @@ TIMES: Mapping[str, Column] = {
     "against float": lambda row: row.get("speedup", {}).get("verdict", ""),
     "of the limit": _best,
     "mJ": lambda row: _scaled(1, 2)(row.get("energy_mj")),
+    "backend": lambda row: row["backend"],
+    "threads": lambda row: str(row["threads"]),
     "runs": lambda row: str(row["runs"]),
     "prepare ms": lambda row: f"{row['stages_ms']['prepare']:.3f}",
     "decode ms": lambda row: f"{row['stages_ms']['decode']:.3f}",

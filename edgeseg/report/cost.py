@@ -5,7 +5,7 @@ The counter is PyTorch's own, a dictionary from operator to formula over the sha
 convolution multiplies each of its input pixels with the whole kernel, and is counted so.
 
 Bytes are of float32. Normalisation and activations are folded by every export into what gives their input: they move nothing
-and need no memory of their own here. Views are free.
+and need no memory of their own here, unless something else reads that input too (`fusing.py`). Views are free.
 
 Where a file of the same network says something else (`cost_tflite.py`, `cost_onnx.py`):
 
@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgeseg.report.costs import Cost, LayerCost, Step, peak
+from edgeseg.report.fusing import Call, fuse
 
 aten = torch.ops.aten
 VIEWS = {
@@ -70,7 +71,7 @@ MOVES = VIEWS | {
     aten.constant_pad_nd,
     aten.pixel_shuffle,
 }
-# An export folds these into what gives their first input.
+# An export folds these into what gives their first input, where they alone read it.
 FOLDED = {
     aten.native_batch_norm,
     aten._native_batch_norm_legit_no_training,
@@ -108,12 +109,14 @@ def count(network: nn.Module, size: tuple[int, int], channels: int = 3, formulas
     watch.sizes[watch.key(image)] = _bytes(image)
     with torch.no_grad(), counter, watch:
         out = shadow(image)
-    most, where = peak(watch.steps, watch.sizes, [watch.key(x) for x in tree_leaves(out) if isinstance(x, Tensor)])
+    calls, sizes, ends = fuse(watch.calls, watch.sizes, [watch.key(x) for x in tree_leaves(out) if isinstance(x, Tensor)])
+    steps = [Step(call.module.removeprefix(f"{watch.root}."), call.reads, call.writes) for call in calls]
+    most, where = peak(steps, sizes, ends)
     return Cost(
         size=size,
         params=sum(p.numel() for p in network.parameters()),
         macs=counter.get_total_flops() // 2,
-        layers=tuple(_layers(shadow, watch)),
+        layers=tuple(_layers(shadow, watch, calls)),
         activations=watch.activations,
         uncounted=dict(watch.uncounted),
         peak_bytes=most,
@@ -132,19 +135,16 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.counter = counter
         self.activations = 0
         self.uncounted: Counter[str] = Counter()
-        self.steps: list[Step] = []
+        self.calls: list[Call] = []
         self.sizes: dict[int, int] = {}
-        self.moved: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])  # module -> bytes of weights, read, written
         self.macs: Counter[str] = Counter()  # by module
         self._kept: list[Any] = []  # so that no storage takes the place of another
-        self._folded: dict[int, int] = {}  # storage -> the one that it stands for
 
     def key(self, tensor: Tensor) -> int:
         """Of the memory that `tensor` lies in; views share it."""
         storage = tensor.untyped_storage()
         self._kept.append(storage)
-        place = int(storage._cdata)
-        return self._folded.get(place, place)
+        return int(storage._cdata)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         packet = func._overloadpacket
@@ -160,40 +160,38 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         activations = [x for x in given if id(x) not in self.weights]
         elements = {id(x): x.numel() for x in [*activations, *made]}
         self.activations = max(self.activations, sum(elements.values()))
-        if packet in FOLDED and activations:
-            source = self.key(activations[0])
-            for x in made:
-                self._kept.append(x.untyped_storage())
-                self._folded.setdefault(x.untyped_storage()._cdata, source)
-        elif packet not in VIEWS:
-            self._note(module, given, activations, made)
-        elif activations and made and id(given[0]) in self.weights:
+        if packet not in VIEWS:
+            folds = packet in FOLDED and bool(activations)
+            # Behind a folded operator's first result are statistics, which only training reads.
+            self._note(module, given, activations, made[:1] if folds else made, folds)
+        elif given and id(given[0]) in self.weights:  # a view of a weight is one too
             self.weights.update(id(x) for x in made)
         self._kept += made
         return out
 
-    def _note(self, module: str, given: list[Tensor], activations: list[Tensor], made: list[Tensor]) -> None:
+    def _note(self, module: str, given: list[Tensor], activations: list[Tensor], made: list[Tensor], folds: bool) -> None:
         reads = {self.key(x): _bytes(x) for x in activations if self.key(x) in self.sizes}  # others are constants
         writes = {self.key(x): _bytes(x) for x in made}
         for key, size in (reads | writes).items():
             self.sizes[key] = max(self.sizes.get(key, 0), size)
-        moved = self.moved[module]
-        moved[0] += sum(_bytes(x) for x in given if id(x) in self.weights)
-        moved[1] += sum(reads.values())
-        moved[2] += sum(writes.values())
-        self.steps.append(Step(module.removeprefix(f"{self.root}."), tuple(reads), tuple(writes)))
+        weights = sum(_bytes(x) for x in given if id(x) in self.weights)
+        moved = (weights, sum(reads.values()), sum(writes.values()))
+        self.calls.append(Call(module, tuple(reads), tuple(writes), moved, folds))
 
 
 def _bytes(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def _layers(network: nn.Module, watch: _Watch) -> Iterator[LayerCost]:
+def _layers(network: nn.Module, watch: _Watch, calls: Iterable[Call]) -> Iterator[LayerCost]:
     """What each module costs beyond its children."""
+    moved: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])  # module -> bytes of weights, read, written
+    for call in calls:
+        moved[call.module] = [a + b for a, b in zip(moved[call.module], call.moved, strict=True)]
     for name, module in network.named_modules():
         path = f"{watch.root}.{name}" if name else watch.root
         params = sum(p.numel() for p in module.parameters(recurse=False))
-        weights, read, written = watch.moved.get(path, [0, 0, 0])
+        weights, read, written = moved.get(path, (0, 0, 0))
         if params or watch.macs[path] or read or written:
             kind = type(module).__name__
             yield LayerCost(name or watch.root, kind, params, watch.macs[path], weights, read, written, "float32")

@@ -2,8 +2,8 @@
 
 A layer here is a node. Its name is the node's: files of `edgeseg export` carry the paths of the network's layers there. What
 runtimes fuse is fused: a QuantizeLinear or DequantizeLinear beside an operator says how that operator's tensors are stored, and
-a normalisation or activation behind an operator writes that operator's result. Nodes that change only a shape cost nothing.
-Needs the `onnx` package.
+a normalisation or activation behind an operator writes that operator's result, where nothing else reads what it reads
+(`fusing.py` says why). Nodes that change only a shape cost nothing. Needs the `onnx` package.
 
 `cost.py` says where these numbers differ from the torch network's, and why.
 """
@@ -89,6 +89,16 @@ class _Counter:
         for node in model.graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
+        self.images = {value.name for value in model.graph.input}
+        self.outputs = {value.name for value in model.graph.output}
+        self.roots: dict[str, str] = {}  # value -> the one that it is, stored or shaped otherwise
+        self.uses = Counter[str]()  # root -> nodes that work on it, and 1 where the graph gives it away
+        for node in model.graph.node:
+            if node.input and (self._is_storage(node) or node.op_type in VIEWS):
+                self.roots |= dict.fromkeys(node.output, self._root(node.input[0]))
+            else:
+                self.uses.update({self._root(name) for name in node.input})
+        self.uses.update({self._root(name) for name in self.outputs})
 
     def cost(self) -> Cost:
         layers: list[LayerCost] = []
@@ -101,7 +111,7 @@ class _Counter:
             given = [alias.get(i, i) for i in node.input if i]
             own = [i for i in given if i in self.constants]
             reads = [i for i in given if i not in self.constants]
-            if self._is_storage(node) or (kind in VIEWS and reads) or (kind in FOLDED and steps and reads):
+            if self._is_storage(node) or (kind in VIEWS and reads) or (reads and self._folds(node)):
                 alias |= dict.fromkeys(node.output, given[0])
                 if kind in FOLDED:
                     uncounted[kind] += 1
@@ -137,10 +147,16 @@ class _Counter:
         """Whether `node` says how its neighbours' tensors are stored, and is no work of its own."""
         if node.op_type == DEQUANTISE:
             return True
-        return node.op_type == QUANTISE and len(self.readers.get(node.input[0], [])) == 1 and not self._is_image(node.input[0])
+        given = node.input[0]
+        return node.op_type == QUANTISE and len(self.readers.get(given, [])) == 1 and given not in self.images | self.outputs
 
-    def _is_image(self, name: str) -> bool:
-        return any(name == value.name for value in self.graph.input)
+    def _root(self, name: str) -> str:
+        return self.roots.get(name, name)
+
+    def _folds(self, node: Any) -> bool:
+        """Whether `node` is done by the operator that gives its input, which nothing else reads."""
+        root = self._root(node.input[0])
+        return node.op_type in FOLDED and self.uses[root] == 1 and root not in self.images
 
     def _stored(self, name: str) -> str:
         """The value that an operator really writes when it gives `name`: what is behind activations and a QuantizeLinear."""
@@ -152,6 +168,8 @@ class _Counter:
         while True:
             readers = self.readers.get(chain[-1], [])
             if len(readers) != 1 or readers[0].op_type not in FOLDED | {QUANTISE} or readers[0].input[0] != chain[-1]:
+                return chain
+            if chain[-1] in self.outputs:
                 return chain
             chain.append(readers[0].output[0])
 

@@ -47,7 +47,7 @@ def worst_first(sensitivity: dict[str, Any]) -> list[dict[str, Any]]:
 
     def order(layer: dict[str, Any]) -> tuple[float, float]:
         agreement, logits = layer["agreement"], layer["logits_db"]
-        return (1.0 if agreement is None else round(agreement, 4), math.inf if logits is None else logits)
+        return (1.0 if agreement is None else agreement, math.inf if logits is None else logits)
 
     return sorted(sensitivity["layers"], key=order)
 

@@ -21,10 +21,12 @@ from edgeseg.whole import write_whole
 
 __all__ = ["Picture", "to_csv", "to_html", "to_json", "to_markdown", "write_text"]
 
-BARS_AFTER = "threads"
+BARS_AFTER = FILE
 MOST_TILES = 12
 FAR_APART = 4.0  # times
 IDLE = 0.5  # load in the last minute
+SHORTEST_MS = 0.001  # runtimes count microseconds: what took less was not timed
+KEYS = {"miou": "mean IoU", "boundary_f": "boundary F", "pixel_accuracy": "pixels right"}  # of accuracy_of
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,14 @@ def to_html(
     pictures: Sequence[Picture] = (),
     *,
     changes: Mapping[str, Sequence[str]] | None = None,
+    changes_note: str = "",
     failures: Sequence[tuple[str, str]] = (),
 ) -> str:
     """One self-contained page of one report or several. MissingExtraError without jinja2.
 
-    changes   heading -> cells, of what became of files between reports (`changes.cells`)
-    failures  (name, reason) of what could not be had at all: a report, a device
+    changes       heading -> cells, of what became of files between reports (`changes.cells`)
+    changes_note  how to read them
+    failures      (name, reason) of what could not be had at all: a report, a device
     """
     try:
         import jinja2
@@ -60,13 +64,15 @@ def to_html(
     template = environment.from_string((Path(__file__).parent / "template.html").read_text(encoding="utf-8"))
     rows = [row for report in reports for row in good(report["results"])]
     return template.render(
-        sections=[_section(report) for report in reports],
+        summary=_summary(reports),
+        sections=[_section(report, reports) for report in reports],
         warnings=_warnings(reports),
         tiles=_tiles(reports),
         pareto=_pareto(reports),
         estimates=_estimates(rows),
         pictures=pictures,
         changes=plain(changes or {}),
+        changes_note=changes_note,
         failures=failures,
         notes=NOTES.format(**reports[0]["measured"]) if reports else "",
     )
@@ -77,18 +83,36 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, text.encode())
 
 
-def _section(report: Report) -> dict[str, Any]:
+def _summary(reports: Sequence[Report]) -> str:
+    files = {Path(row["path"]).name for report in reports for row in report["results"]}
+    machines = {name_device(report["device"]) for report in reports}
+    dates = sorted({str(report["measured"].get("date", ""))[:10] for report in reports} - {""})
+    counts = [(len(files), "file"), (len(machines), "machine"), (len(reports), "measurement")]
+    parts = [f"{count} {what}{'s' if count != 1 else ''}" for count, what in counts]
+    return ", ".join([*parts, " to ".join(dict.fromkeys((dates[0], dates[-1])))] if dates else parts)
+
+
+def _where(report: Report, reports: Sequence[Report], *, short: bool = True) -> str:
+    """The machine, by a short name or in full, and when, where it was measured more than once."""
+    device = report["device"]
+    name = (device.get("board") or device.get("cpu") or "unknown machine") if short else name_device(device)
+    twice = sum(name_device(other["device"]) == name_device(device) for other in reports) > 1
+    date = str(report["measured"].get("date", "")).replace("T", " ").removesuffix("Z")
+    return f"{name}, {date}" if twice and date else str(name)
+
+
+def _section(report: Report, reports: Sequence[Report]) -> dict[str, Any]:
     """What the template shows of one device."""
     rows = good(report["results"])
     longest = max((row["latency_ms"]["p90"] for row in rows), default=1.0)
     return {
-        "title": name_device(report["device"]),
+        "title": _where(report, reports, short=False),
         "software": software(report),
         "throttled": bool(report["device"].get("throttled")),
         "energy": report.get("energy"),
         "times": _table(TIMES, rows, longest),
         "costs": _table({name: cell for name, cell in COSTS.items() if name not in ACCURATE}, rows),
-        "uncounted": [line for row in rows if (line := _uncounted(row))],
+        "uncounted": _uncounted(rows),
         "comparisons": comparisons(report),
         "distributions": _distributions(rows),
         "files": [_layers(row, rows, report) for row in rows if row.get("layers") or "operators" in row],
@@ -106,12 +130,15 @@ def _table(columns: Mapping[str, Column], rows: Sequence[Row], longest: float | 
     return plain(cells) | {"bars": bars, "bars_after": BARS_AFTER if bars else None}
 
 
-def _uncounted(row: Row) -> str:
-    cost = row.get("cost") or {}
-    if "error" in cost:
-        return f"{Path(row['path']).name} could not be counted: {cost['error']}"
-    operators = ", ".join(f"{name} x {calls}" for name, calls in cost.get("uncounted", {}).items())
-    return f"{Path(row['path']).name}: {operators}" if operators else ""
+def _uncounted(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """(what was not counted, files in which that is so)."""
+    files: dict[str, dict[str, None]] = {}
+    for row in rows:
+        cost = row.get("cost") or {}
+        operators = ", ".join(f"{name} x {calls}" for name, calls in cost.get("uncounted", {}).items())
+        if what := f"nothing could be counted: {cost['error']}" if "error" in cost else operators:
+            files.setdefault(what, {})[Path(row["path"]).name] = None
+    return [(what, ", ".join(names)) for what, names in files.items()]
 
 
 def _distributions(rows: Sequence[Row]) -> dict[str, Any]:
@@ -147,7 +174,7 @@ def _layers(row: Row, rows: Sequence[Row], report: Report) -> dict[str, Any]:
             "share": f"{layer['share']:.1%}",
             "width": 100 * layer["ms"] / longest,
             "limit": 100 * min(layer.get("limit_ms", 0), longest) / longest if "limit_ms" in layer else None,
-            "reached": f"{layer['limit_share']:.0%} of the limit by {layer['bound']}" if "limit_share" in layer else "",
+            "reached": _reached(layer),
             "macs": f"{layer['macs'] / 1e6:.2f}",
             "intensity": f"{layer['intensity']:.1f}",
         }
@@ -160,9 +187,18 @@ def _layers(row: Row, rows: Sequence[Row], report: Report) -> dict[str, Any]:
         "operators": row.get("operators") or [],
         "other": sorted((row.get("other_ms") or {}).items(), key=lambda item: -item[1]),
         "reason": row.get("profile_error", ""),
-        "roofline": charts.roofline(layers, peaks) if peaks else "",
+        "roofline": charts.roofline([layer for layer in timed if layer["ms"] >= SHORTEST_MS], peaks) if peaks else "",
         "how": peaks["how"] if peaks else "",
     }
+
+
+def _reached(layer: Mapping[str, Any]) -> str:
+    share = layer.get("limit_share")
+    if share is None:
+        return ""
+    if layer["ms"] < SHORTEST_MS:
+        return "too short to be timed"
+    return f"{share:.0%} of the limit by {layer['bound']}" if share <= 1 else f"above the limit by {layer['bound']}"
 
 
 def _warnings(reports: Sequence[Report]) -> list[str]:
@@ -170,7 +206,7 @@ def _warnings(reports: Sequence[Report]) -> list[str]:
     lines = []
     for report in reports:
         device = report["device"]
-        where = f" ({name_device(device)})" if len(reports) > 1 else ""
+        where = f" ({_where(report, reports)})" if len(reports) > 1 else ""
         if device.get("throttled"):
             lines.append(f"The machine was slowed down for heat or voltage while it was measured: measure again{where}.")
         if (device.get("load_1min") or 0) > IDLE:
@@ -204,7 +240,7 @@ def _tiles(reports: Sequence[Report]) -> list[dict[str, Any]]:
                     "name": label(row, rows),
                     "median": f"{median:.2f}",
                     "facts": [fact for fact in facts if fact],
-                    "machine": report["device"].get("board") or report["device"].get("cpu") or "unknown machine",
+                    "machine": _where(report, reports),
                     "best": median == min(own),
                 }
             )
@@ -217,7 +253,7 @@ def _right(row: Row) -> str:
     if measured is None:
         return ""
     person = measured.get("iou", {}).get("person")
-    return f"IoU {person:.3f}" if person is not None else f"mIoU {measured['miou']:.3f}" if "miou" in measured else ""
+    return f"person IoU {person:.3f}" if person is not None else f"mIoU {measured['miou']:.3f}" if "miou" in measured else ""
 
 
 def _pareto(reports: Sequence[Report]) -> list[dict[str, Any]]:
@@ -229,12 +265,14 @@ def _pareto(reports: Sequence[Report]) -> list[dict[str, Any]]:
         own = [(row, report) for row, report in rows if key in accuracy_of(row)]
         if len({accuracy_of(row)[key] for row, _ in own}) < 2:
             continue
-        names = [label(r, [x for x, _ in rows]) + (f", {name_device(rep['device'])}" if several else "") for r, rep in own]
+        first, _, rest = key.partition(" ")
+        title = f"{KEYS.get(first, first)} {rest}".strip()
+        names = [label(r, [x for x, _ in rows]) + (f", {_where(rep, reports)}" if several else "") for r, rep in own]
         latency = [(row["latency_ms"]["median"], accuracy_of(row)[key]) for row, _ in own]
-        plots.append({"names": names, "svg": charts.scatter(latency, "median ms", key), "key": key, "cost": "latency"})
+        svgs = [charts.scatter(latency, "median latency, ms", title)]
         if all(row["macs"] for row, _ in own):
-            macs = [(row["macs"] / 1e6, accuracy_of(row)[key]) for row, _ in own]
-            plots.append({"names": names, "svg": charts.scatter(macs, "MMAC", key), "key": key, "cost": "MACs"})
+            svgs.append(charts.scatter([(row["macs"] / 1e6, accuracy_of(row)[key]) for row, _ in own], "MMAC", title))
+        plots.append({"title": title, "names": names, "svgs": svgs})
     return plots
 
 

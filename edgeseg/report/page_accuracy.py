@@ -6,10 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeseg.report.columns import ACCURATE, COSTS, Column, Row, used
+from edgeseg.report.columns import ACCURATE, COSTS, Column, Row, source_cell, used
 from edgeseg.report.layer_noise import worst_first
 
 LAYERS_OPEN = 15  # shown at once; the rest folds out
+STATED = (
+    "IoU of the trained network before it was exported, as measured then; the model's card says on which pictures (iou/NAME)."
+)
+JUDGED = (
+    "IoU is of all pixels of all pictures together. Boundary F is the mean over pictures of how well outlines meet, within a "
+    "tolerance of 0.8\N{NO-BREAK SPACE}% of the diagonal; an outline that is seen where there is none counts as 0."
+)
+COMPARED = "Pixels as in float, SQNR and mIoU against float compare an int8 file with the float network on the same pictures."
+FALSE = 'Where pictures hold nothing of the class that is looked for, "false" is the share of pixels that are called it.'
 
 
 def plain(cells: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -38,16 +47,25 @@ def accuracies(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for data in dict.fromkeys(row["measured_accuracy"]["data"] for row in judged):
         own = [row for row in judged if row["measured_accuracy"]["data"] == data]
         images = max(row["measured_accuracy"]["images"] for row in own)
-        found.append({"title": f"How right: {images} pictures of {data}", "tables": [plain(t) for t in _measured(own)]})
+        tables = [plain(table) for table in _measured(own)]
+        found.append({"title": f"How right: {images} pictures of {data}", "tables": tables, "note": _note(own)})
     reasons = [f"{Path(row['path']).name}: {row['accuracy_error']}" for row in rows if row.get("accuracy_error")]
     stated = {row["model"]: row["accuracy"] for row in rows if row["accuracy"]}
     if stated:
         keys = dict.fromkeys(key for accuracy in stated.values() for key in accuracy)
         table = {"model": list(stated)} | {key: [_digits(one.get(key)) for one in stated.values()] for key in keys}
-        found.append({"title": "What the files say of their networks in float", "tables": [plain(table)]})
+        found.append({"title": "What the files say of their networks in float", "tables": [plain(table)], "note": STATED})
     if reasons:
-        found.append({"title": "Not judged", "tables": [plain({"file": reasons})]})
+        found.append({"title": "Not judged", "tables": [plain({"file": reasons})], "note": ""})
     return found
+
+
+def _note(rows: Sequence[Row]) -> str:
+    """How to read the tables of what was measured."""
+    sources = [source for row in rows for source in row["measured_accuracy"].get("sources", {}).values()]
+    nobody = any(source.get("false_share") is not None for source in sources)
+    compared = any(row.get("parity") for row in rows)
+    return " ".join([JUDGED, *[COMPARED] * compared, *[FALSE] * nobody])
 
 
 def _measured(rows: Sequence[Row]) -> list[dict[str, list[str]]]:
@@ -60,7 +78,7 @@ def _measured(rows: Sequence[Row]) -> list[dict[str, list[str]]]:
         file: [_digits(one.get("iou", {}).get(name)) for name in classes] for file, one in measured.items()
     }
     by_source = {"mean IoU (pictures)": [f"{name} ({_pictures(name, measured.values())})" for name in sources]} | {
-        file: [_digits(one.get("sources", {}).get(name, {}).get("miou")) for name in sources] for file, one in measured.items()
+        file: [source_cell(one.get("sources", {}).get(name, {})) for name in sources] for file, one in measured.items()
     }
     return [whole, by_class, by_source]
 

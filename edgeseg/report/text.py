@@ -80,13 +80,16 @@ def software(report: Report) -> str:
 
 
 def comparisons(report: Report) -> list[str]:
-    """Which of two files is faster, in words."""
+    """Which of two files is faster, in words: the faster one first."""
     rows = report["results"]
     lines = []
     for pair in report.get("comparisons", []):
         first, second = (label(rows[pair[key]], good(rows)) for key in ("first", "second"))
         if pair["verdict"] == "no difference":
             lines.append(f"{second} and {first}: no difference")
+        elif pair.get("value", 1) < 1:
+            value, low, high = (1 / pair[key] for key in ("value", "high", "low"))
+            lines.append(f"{first} is {value:.2f}x ({low:.2f} to {high:.2f}) as fast as {second}")
         else:
             lines.append(f"{second} is {pair['verdict']} as fast as {first}")
     return lines

@@ -1,5 +1,7 @@
 """Which pictures are drawn, and what is said of folders that have none."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -63,13 +65,34 @@ def test_masks_and_labels_are_read_as_class_ids(tmp_path):
     assert from_folder(tmp_path).parity[0].truth.tolist() == [[3, 255]]
 
 
-@pytest.mark.parametrize(("content", "message"), [(None, "does not exist"), ([], "no pictures"), (["p.png"], "not a readable")])
+def claiming(pixels):
+    """The beginning of a BMP of so many pixels a side, which are not there."""
+    return b"BM" + bytes(16) + struct.pack("<ii", pixels, pixels) + bytes(28)
+
+
+GOOD = cv2.imencode(".png", np.zeros((8, 6, 3), np.uint8))[1].tobytes()
+COLOURS = cv2.imencode(".png", np.full((8, 6, 3), (0, 128, 255), np.uint8))[1].tobytes()
+JPEG = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[1].tobytes()
+UNUSABLE = [
+    ("no folder", None, "does not exist"),
+    ("an empty folder", {}, "no pictures"),
+    ("no picture", {"p.png": b"no picture"}, r"p\.png is no PNG, JPEG"),
+    ("an empty picture", {"p.png": b""}, r"p\.png is empty"),
+    ("a huge picture", {"p.bmp": claiming(100_000)}, r"p\.bmp claims 100000x100000 pixels; at most 120,000,000"),
+    ("half a picture", {"p.jpg": JPEG[:2000]}, r"p\.jpg is cut off"),
+    ("a mask that is none", {"images/p.png": GOOD, "masks/p.png": b"none"}, r"masks/p\.png is no PNG"),
+    ("labels in colour", {"images/p.png": GOOD, "labels/p.png": COLOURS}, r"labels/p\.png must be .* one channel"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), [c[1:] for c in UNUSABLE], ids=[c[0] for c in UNUSABLE])
 def test_folders_that_cannot_be_used(tmp_path, content, message):
     folder = tmp_path / "pictures"
     if content is not None:
         folder.mkdir()
-        for name in content:
-            (folder / name).write_bytes(b"no picture")
+        for name, data in content.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(data)
     with pytest.raises(DataError, match=message):
         from_folder(folder)
 

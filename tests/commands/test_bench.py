@@ -70,6 +70,25 @@ def test_by_class_and_by_source_and_against_float(folder):
             assert f"{measured['sources']['there']['miou']:.3f}" in text, name
 
 
+def test_a_source_in_which_nobody_is(folder):
+    """Grey (a logit of 0) but for a red square of 16 x 16 of 64 x 64 pixels, which is no person.
+
+    Logits are 8 x 8, and enlarged they are above 0 up to half a cell, 4 pixels, beside the square: 24 x 24 are called a person.
+    """
+    frame = np.full((64, 64, 3), 90, np.uint8)
+    frame[16:32, 16:32] = (0, 0, 255)
+    cv2.imwrite(str(folder / "people" / "images" / "3.png"), frame)
+    cv2.imwrite(str(folder / "people" / "masks" / "3.png"), np.zeros((64, 64), np.uint8))
+    rows = [f"{i}.png,{'nobody' if i == 3 else 'people'}" for i in range(4)]
+    (folder / "people" / "manifest.csv").write_text("\n".join(["file,source", *rows]) + "\n")
+    done = call(folder / "float.onnx", "--data", folder / "people", "--json", "-o", folder / "out")
+    sources = json.loads(done.stdout)["results"][0]["measured_accuracy"]["sources"]
+    assert sources["nobody"] == {"images": 1, "false_share": round(24 * 24 / (64 * 64), 5)}
+    assert "false_share" not in sources["people"]
+    for name in ("bench.md", "bench.csv", "bench.html"):
+        assert f"{sources['nobody']['false_share']:.2%} false" in (folder / "out" / name).read_text(), name
+
+
 LAYER = {"operator": "conv2d", "own_db": 40.0, "accumulated_db": 31.5, "logits_db": 44.0, "agreement": 0.9988, "miou_lost": 0.1}
 
 

@@ -76,6 +76,63 @@ def test_a_quantised_file_moves_bytes(tmp_path):
     assert cost.uncounted == {"Relu": 1, "Add": 1}
 
 
+CONV, RELU = ("Conv", ["x", "w"], ["c"], {}), ("Relu", ["c"], ["r"], {})
+SHAPED = ("Reshape", ["c", "s"], ["v"], {})
+# A plane of 8x8x3 float32 has 768 bytes. Nodes, kinds of the layers, planes at once.
+SHARED = [
+    ("nobody else reads it", [CONV, ("Relu", ["c"], ["y"], {})], ["Conv"], 2),
+    ("a sum reads it too", [CONV, RELU, ("Add", ["r", "c"], ["y"], {})], ["Conv", "Relu", "Add"], 3),
+    (
+        "a sum has read it",
+        [CONV, ("Add", ["c", "c"], ["a"], {}), RELU, ("Add", ["r", "a"], ["y"], {})],
+        ["Conv", "Add", "Relu", "Add"],
+        3,
+    ),
+    (
+        "a sum reads it in another shape",
+        [CONV, SHAPED, ("Relu", ["v"], ["r"], {}), ("Reshape", ["c", "s"], ["u"], {}), ("Add", ["r", "u"], ["y"], {})],
+        ["Conv", "Relu", "Add"],
+        3,
+    ),
+    ("alone in another shape", [CONV, SHAPED, ("Relu", ["v"], ["y"], {})], ["Conv"], 2),
+    ("of the image", [("Relu", ["x"], ["r"], {}), ("Conv", ["r", "w"], ["y"], {})], ["Relu", "Conv"], 2),
+]
+
+
+@pytest.mark.parametrize(("nodes", "kinds", "most"), [c[1:] for c in SHARED], ids=[c[0] for c in SHARED])
+def test_an_activation_of_what_others_read_too(tmp_path, nodes, kinds, most):
+    constants = {"w": ones(3, 3, 1, 1), "s": np.array([1, 3, 64])}
+    cost = count_onnx(write(tmp_path / "m.onnx", nodes, constants))
+    assert ([layer.kind for layer in cost.layers], cost.peak_bytes) == (kinds, 768 * most)
+
+
+def test_an_activation_of_what_the_graph_gives_away(tmp_path):
+    path = write(tmp_path / "m.onnx", [CONV, ("Relu", ["c"], ["y"], {})], {"w": ones(3, 3, 1, 1)})
+    model = onnx.load(path)
+    model.graph.output.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, None))
+    onnx.save(model, path)
+    cost = count_onnx(path)
+    assert [(layer.kind, layer.written_bytes) for layer in cost.layers] == [("Conv", 768), ("Relu", 768)]
+
+
+def test_a_quantised_tensor_that_an_activation_and_a_sum_read(tmp_path):
+    """y, z and their sum as bytes: 8 x 8 x 4 of each."""
+    nodes = [
+        *QDQ[:3],
+        ("QuantizeLinear", ["c", "s", "z"], ["q"], {}),
+        ("DequantizeLinear", ["q", "s", "z"], ["qf"], {}),
+        ("Relu", ["qf"], ["r"], {}),
+        ("QuantizeLinear", ["r", "s", "z"], ["rq"], {}),
+        ("DequantizeLinear", ["rq", "s", "z"], ["rf"], {}),
+        ("Add", ["qf", "rf"], ["a"], {}),
+        QDQ[-1],
+    ]
+    constants = {"s": np.float32(0.1), "z": np.uint8(0), "zw": np.int8(0), "w": np.ones((4, 3, 1, 1), np.int8)}
+    cost = count_onnx(write(tmp_path / "m.onnx", nodes, constants, dtype=TensorProto.UINT8))
+    assert [layer.kind for layer in cost.layers] == ["Conv", "Relu", "Add"]
+    assert cost.peak_bytes == 3 * 256
+
+
 def test_a_quantisation_of_the_image_is_work(tmp_path):
     constants = {"s": np.float32(0.1), "z": np.uint8(0)}
     nodes = [("QuantizeLinear", ["x", "s", "z"], ["y"], {})]

@@ -40,7 +40,9 @@ def page():
     reports = [report(), report(1.2, seed=1), report(3, {"board": "Raspberry Pi 5 Model B Rev 1.0"})]
     named = [(f"run{i}.json", r) for i, r in enumerate(reports)]
     picture = Picture("worst: <a>", base64.b64decode(PIXEL))
-    return to_html(reports, [picture], changes=cells(steps(named), 0.05), failures=[("pi@desk", "no answer")])
+    return to_html(
+        reports, [picture], changes=cells(steps(named), 0.05), changes_note="How to read", failures=[("pi@desk", "no answer")]
+    )
 
 
 def browse(page, folder, width):
@@ -80,6 +82,8 @@ def test_everything_is_on_it(page):
     for needle in (
         "What became of files",
         "SLOWER",
+        "How to read",
+        "2 machines, 3 measurements, 2026-01-01",
         "pi@desk",
         "no answer",
         "How latency is spread",
@@ -127,6 +131,38 @@ def test_a_machine_that_was_busy_or_hot_is_named():
 def test_many_files_have_a_tile_for_each_model():
     reports = [report(1 + i / 10) for i in range(7)]
     assert [best for best, _, _ in tiles(to_html(reports))] == [" best"] * 7
+
+
+def test_measurements_of_one_machine_are_told_apart_by_their_date(page):
+    assert page.count("3.14 GHz, 2026-01-01 00:00:00") > 4
+    assert "Rev 1.0, 2026" not in page
+    assert "3.14 GHz, 2026" not in to_html([report()])
+
+
+def test_what_cannot_be_is_not_claimed():
+    """A layer that took less than a microsecond was not timed; one may beat the slope of main memory."""
+    one = report()
+    layers = one["results"][0]["layers"]
+    layers[0] |= {"ms": 0.0004, "limit_share": 40.0}
+    layers[1] |= {"limit_share": 1.3}
+    page = to_html([one])
+    before = to_html([report()])
+    more = {said: page.count(said) - before.count(said) for said in ("too short to be timed", "above the limit by memory")}
+    assert more == {"too short to be timed": 1, "above the limit by memory": 1}
+    assert "4000%" not in page
+    assert page.count("<circle") == before.count("<circle") - (layers[0]["macs"] > 0)
+
+
+def test_what_was_not_counted_is_said_once_for_all_files_of_which_it_is_true():
+    page = to_html([report()])
+    assert "<li>ADD x 11 <small>(person-256x256-int8.tflite, person-256x256-float32.onnx)</small></li>" in page
+
+
+def test_the_faster_file_is_named_first():
+    one = report()
+    one["comparisons"] = [{"first": 0, "second": 1, "value": 0.5, "low": 0.4, "high": 0.8, "verdict": "0.50x (0.40 to 0.80)"}]
+    said = "person-256x256-int8.tflite is 2.00x (1.25 to 2.50) as fast as person-256x256-float32.onnx"
+    assert said in to_html([one])
 
 
 def test_an_empty_report_makes_a_page():

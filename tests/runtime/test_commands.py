@@ -68,6 +68,7 @@ def test_blur_makes_of_everything_the_same_kind(here: Path, source: str, output:
     arguments = ("blur", "--input", source, "--output", output, "--model", "red.tflite", "--background", "#0000ff", "--json")
     result = edgeseg_(*arguments)
     assert result.exit_code == 0, result.output
+    assert result.stderr == "blur\n"  # in place of the progress bar
     report = json.loads(result.stdout)
     assert set(report) >= {"frames", "dropped", "fps", "size_hw", "stages_ms", "model"}
     assert set(report["stages_ms"]) == {"capture", "infer", "refine", "composite", "sink"}
