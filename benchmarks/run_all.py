@@ -19,7 +19,7 @@ from pathlib import Path
 
 import click
 
-from edgeseg.report.device import describe_device
+from edgeseg.report.device import describe_device, is_busy
 from edgeseg.whole import write_whole
 
 HERE = Path(__file__).parent
@@ -28,7 +28,6 @@ SCHEMA = 1
 DATE = "%Y-%m-%dT%H:%M:%SZ"
 TIMEOUT_S = 1800
 RECENT_S = 3600
-IDLE = 0.5  # load in the last minute
 # Of int8_vs_float.py: result -> model or model@HxW.
 COMPARED = {
     "int8_deeplab": "deeplabv3plus-mobilenetv2@256x256",
@@ -83,7 +82,7 @@ def age_s(path: Path) -> float:
 def measured(name: str, command: list[str]) -> dict:
     """{"schema", "benchmark", "command", "date", "took_s", "device" as it was before, "result" as the benchmark printed it}."""
     device = describe_device()
-    if (device["load_1min"] or 0) > IDLE:
+    if is_busy(device):
         click.echo(f"{name}: other processes are at work (load {device['load_1min']}); the result will say so", err=True)
     script, *arguments = command
     # Of this tree, whatever is installed; one thread in what has no option for it.

@@ -103,7 +103,8 @@ def blur(folder: Path, options: str) -> Iterator[Blur]:
     except Exception as error:
         ended = running.process.poll()
         state = "still runs" if ended is None else f"ended with {ended}"
-        raise AssertionError(f"{error}; edgeseg {state}, holds {sorted(held(running.process.pid))} and said: {running.text()}") from error
+        holds = ", ".join(sorted(held(running.process.pid)))
+        raise AssertionError(f"{error}; edgeseg {state}, holds {holds or 'no device'} and said: {running.text()}") from error
     finally:
         if running.process.poll() is None:
             running.process.kill()

@@ -13,7 +13,7 @@ from typing import Any
 
 from edgeseg.report.columns import Row, failed, good
 from edgeseg.report.compare import Change, change
-from edgeseg.report.device import name_device
+from edgeseg.report.device import is_busy, name_device
 from edgeseg.report.schema import Report
 from edgeseg.report.text import software, table
 
@@ -100,6 +100,8 @@ def _note(old: Report, new: Report, old_row: Row, new_row: Row) -> str:
         notes.append("another file of that name")
     if any(report["device"].get("throttled") for report in (old, new)):
         notes.append("a machine throttled")
+    if any(is_busy(report["device"]) for report in (old, new)):
+        notes.append("beside other work")
     return ", ".join(notes)
 
 

@@ -6,9 +6,11 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+IDLE = 0.5  # load in the last minute
 PACKAGES = ("edgeseg", "numpy", "opencv-python-headless", "ai-edge-litert", "tflite-runtime", "onnxruntime", "onnxruntime-gpu")
 
 
@@ -42,6 +44,11 @@ def describe_device(root: Path = Path("/")) -> dict[str, Any]:
         "temperature_c": temperature_c(root),
         "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
+
+
+def is_busy(device: Mapping[str, Any]) -> bool:
+    """Whether other processes were at work when `device` was described."""
+    return (device.get("load_1min") or 0) > IDLE
 
 
 def name_device(device: dict[str, Any]) -> str:

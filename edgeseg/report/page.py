@@ -13,7 +13,7 @@ from edgeseg.errors import MissingExtraError
 from edgeseg.report import charts
 from edgeseg.report.boards import BOARDS
 from edgeseg.report.columns import ACCURATE, COSTS, FILE, TIMES, Column, Row, accuracy_of, failed, good, label, used
-from edgeseg.report.device import name_device
+from edgeseg.report.device import is_busy, name_device
 from edgeseg.report.page_accuracy import LAYERS_OPEN, accuracies, noises, plain
 from edgeseg.report.schema import Report, to_json
 from edgeseg.report.text import NOTES, comparisons, software, to_csv, to_markdown
@@ -24,7 +24,6 @@ __all__ = ["Picture", "to_csv", "to_html", "to_json", "to_markdown", "write_text
 BARS_AFTER = FILE
 MOST_TILES = 12
 FAR_APART = 4.0  # times
-IDLE = 0.5  # load in the last minute
 SHORTEST_MS = 0.001  # runtimes count microseconds: what took less was not timed
 KEYS = {"miou": "mean IoU", "boundary_f": "boundary F", "pixel_accuracy": "pixels right"}  # of accuracy_of
 
@@ -209,7 +208,7 @@ def _warnings(reports: Sequence[Report]) -> list[str]:
         where = f" ({_where(report, reports)})" if len(reports) > 1 else ""
         if device.get("throttled"):
             lines.append(f"The machine was slowed down for heat or voltage while it was measured: measure again{where}.")
-        if (device.get("load_1min") or 0) > IDLE:
+        if is_busy(device):
             lines.append(
                 f"Other processes were at work, with a load of {device['load_1min']:.1f}: times are of a busy machine{where}."
             )

@@ -51,11 +51,12 @@ def test_without_blocks_nothing_is_said():
 
 def test_what_else_changed_is_noted():
     new = report(seed=1)
-    new["device"] = new["device"] | {"versions": {"edgeseg": "0.1.0", "onnxruntime": "2.0"}, "throttled": True}
+    new["device"] = new["device"] | {"throttled": True, "load_1min": 0.6}
+    new["device"]["versions"] = {"edgeseg": "0.1.0", "onnxruntime": "2.0"}
     new["results"][0] = new["results"][0] | {"size_bytes": 1}
     first, second = steps([("a", report()), ("b", new)])
-    assert first.note == "onnxruntime 1.31.1 -> 2.0, another file of that name, a machine throttled"
-    assert second.note == "onnxruntime 1.31.1 -> 2.0, a machine throttled"
+    assert first.note == "onnxruntime 1.31.1 -> 2.0, another file of that name, a machine throttled, beside other work"
+    assert second.note == "onnxruntime 1.31.1 -> 2.0, a machine throttled, beside other work"
 
 
 def test_in_words_and_as_data():
