@@ -15,11 +15,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/python scripts/demo.py demo
 
+# one process a core, each with one thread: torch's own threads gain nothing on networks as small as the tests'
 test: lint types
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 fast: $(VENV)/.installed
-	$(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' --numprocesses auto --maxprocesses 4
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

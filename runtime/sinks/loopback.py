@@ -12,7 +12,7 @@ from pathlib import Path
 from edgeseg.errors import OutputError
 from edgeseg.runtime.arrays import Frame
 from edgeseg.runtime.capture import v4l2
-from edgeseg.runtime.capture.openers import who_opens
+from edgeseg.runtime.capture.openers import open_counts, who_opens
 from edgeseg.runtime.sinks.video_file import to_i420
 
 if os.name == "posix":
@@ -86,8 +86,16 @@ class Loopback:
         return OutputError(f"virtual camera {self.path} cannot be opened: {why}")
 
 
-def find_loopback(dev: Path = Path("/dev")) -> Path | None:
-    """The virtual camera to write to: one labelled edgeseg, else the first that nobody feeds; None where there is none."""
+def find_loopback(dev: Path = Path("/dev"), proc: Path = Path("/proc")) -> Path | None:
+    """The virtual camera to write to: of those that nobody feeds one labelled edgeseg, else the first; None if there is none.
+
+    After a program has ended some versions of v4l2loopback leave a device that says it takes nothing, though it does: only one
+    that a program has open as well is being fed.
+    """
+
+    def rank(device: v4l2.Device) -> tuple[bool, bool, bool]:
+        fed = not device.takes and bool(open_counts(device.path, proc))
+        return fed, device.card != "edgeseg", not device.takes
+
     found = [device for device in v4l2.devices(dev) if device.is_loopback]
-    free = [device for device in found if device.takes] or found
-    return next((device.path for device in sorted(free, key=lambda device: device.card != "edgeseg")), None)
+    return min(found, key=rank).path if found else None

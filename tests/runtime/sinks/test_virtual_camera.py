@@ -95,22 +95,35 @@ def test_a_device_that_vanishes_is_an_output_error(device: Path, monkeypatch: py
     camera.close()
 
 
+OBS, OTHER, OWN = "OBS", "Other", "edgeseg"
+
+
 @pytest.mark.parametrize(
-    ("rows", "chosen"),
+    ("rows", "chosen"),  # (node, card, driver, takes frames, a program has it open)
     [
         ([], None),
-        ([("video0", "C920", "uvcvideo", False)], None),
-        ([("video9", "OBS", "v4l2 loopback", True), ("video10", "edgeseg", "v4l2 loopback", True)], "video10"),
-        ([("video9", "OBS", "v4l2 loopback", False), ("video11", "Other", "v4l2 loopback", True)], "video11"),
-        ([("video9", "OBS", "v4l2 loopback", False)], "video9"),  # busy: opening it says by whom
+        ([("video0", "C920", "uvcvideo", False, False)], None),
+        ([("video9", OBS, "v4l2 loopback", True, False), ("video10", OWN, "v4l2 loopback", True, False)], "video10"),
+        ([("video9", OBS, "v4l2 loopback", False, True), ("video11", OTHER, "v4l2 loopback", True, False)], "video11"),
+        ([("video9", OBS, "v4l2 loopback", False, True)], "video9"),  # busy: opening it says by whom
+        # an earlier run has left it so
+        ([("video10", OWN, "v4l2 loopback", False, False), ("video11", OTHER, "v4l2 loopback", True, False)], "video10"),
+        ([("video10", OWN, "v4l2 loopback", False, True), ("video11", OTHER, "v4l2 loopback", True, False)], "video11"),
     ],
 )
 def test_the_virtual_camera_that_is_taken(
-    monkeypatch: pytest.MonkeyPatch, rows: list[tuple[str, str, str, bool]], chosen: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[tuple[str, str, str, bool, bool]], chosen: str | None
 ) -> None:
-    found = [Device(Path(node), card, driver, not takes, takes) for node, card, driver, takes in rows]
+    opened = tmp_path / "proc" / "123" / "fd"
+    opened.mkdir(parents=True)
+    found = []
+    for node, card, driver, takes, is_open in rows:
+        (tmp_path / node).touch()
+        found.append(Device(tmp_path / node, card, driver, not takes, takes))
+        if is_open:
+            (opened / node).symlink_to(tmp_path / node)
     monkeypatch.setattr(v4l2, "devices", lambda _: found)
-    assert find_loopback() == (Path(chosen) if chosen else None)
+    assert find_loopback(proc=tmp_path / "proc") == (tmp_path / chosen if chosen else None)
 
 
 READER = "import sys; a = [open(sys.argv[1]) for _ in range(int(sys.argv[2]))]; print(flush=True); sys.stdin.read()"
