@@ -59,7 +59,6 @@ REQBUFS = v4l2.request(v4l2.READ | v4l2.WRITE, 8, RequestBuffers)
 QUERYBUF = v4l2.request(v4l2.READ | v4l2.WRITE, 9, Buffer)
 QBUF = v4l2.request(v4l2.READ | v4l2.WRITE, 15, Buffer)
 DQBUF = v4l2.request(v4l2.READ | v4l2.WRITE, 17, Buffer)
-STREAMON = v4l2.request(v4l2.WRITE, 18, c.c_int)
 STREAMOFF = v4l2.request(v4l2.WRITE, 19, c.c_int)
 
 
@@ -136,7 +135,7 @@ class V4l2Camera:
             ioctl(self._fd, QUERYBUF, buffer)
             self._maps.append(mmap.mmap(self._fd, buffer.length, offset=buffer.at.offset))
             ioctl(self._fd, QBUF, buffer)
-        ioctl(self._fd, STREAMON, c.c_int(v4l2.CAPTURE))
+        ioctl(self._fd, v4l2.STREAMON, c.c_int(v4l2.CAPTURE))
 
     def read(self, patience_s: float) -> Captured | None:
         """The newest frame, or None where none came within `patience_s`. CaptureError where the camera is gone."""

@@ -5,6 +5,7 @@ Written directly, without pyvirtualcam: there is nothing to compile or install o
 
 from __future__ import annotations
 
+import ctypes as c
 import errno
 import os
 from pathlib import Path
@@ -60,6 +61,18 @@ class Loopback:
         rate.interval.numerator, rate.interval.denominator = 1000, max(1, round(1000 * fps))
         try:
             ioctl(self._fd, v4l2.S_PARM, rate)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTTY):
+                raise
+
+        self._announce()
+
+    def _announce(self) -> None:
+        """Say that we are who writes. Without it v4l2loopback 0.12 never takes another writer after us (its issue 470); from 0.13
+        on a writer that brings no buffers of its own need not, and is refused.
+        """
+        try:
+            ioctl(self._fd, v4l2.STREAMON, c.c_int(v4l2.OUTPUT))
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOTTY):
                 raise
