@@ -68,8 +68,8 @@ class Loopback:
         self._announce()
 
     def _announce(self) -> None:
-        """Say that we are who writes. Without it v4l2loopback 0.12 never takes another writer after us (its issue 470); from 0.13
-        on a writer that brings no buffers of its own need not, and is refused.
+        """Say that we are who writes. Without it v4l2loopback 0.12 takes no other writer after us (its issue 470). From 0.13 on
+        a writer without buffers of its own need not say so, and is refused.
         """
         try:
             ioctl(self._fd, v4l2.STREAMON, c.c_int(v4l2.OUTPUT))
