@@ -70,7 +70,8 @@ def _mixed(words: npt.NDArray[Any], buffers: Buffers) -> npt.NDArray[np.bool_]:
     mixed, other = buffers.part("mixed", words.shape, np.bool_), buffers.part("mixed too", words.shape, np.bool_)
     np.not_equal(words, 0, out=mixed)
     np.not_equal(words, _ALL, out=other)
-    return np.logical_and(mixed, other, out=mixed)
+    np.logical_and(mixed, other, out=mixed)
+    return mixed
 
 
 def _items(picture: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:

@@ -56,7 +56,7 @@ def fill_holes(matte: Matte, share: float) -> Matte:
         return matte
     chosen = np.zeros(count, np.uint8)
     chosen[small] = 1
-    holes = cv2.dilate(chosen.take(labels), _RING)
+    holes = cv2.dilate(chosen[labels], _RING)
     filled: Matte = np.where(holes, np.float32(1), matte)
     return filled
 
