@@ -17,6 +17,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgeseg.errors import ExportError
+from edgeseg.export.tflite_patterns import share_patterns
 from edgeseg.runtime.tflite_schema import operator_name, parse
 
 BUFFER_ALIGNMENT = 16  # `force_align` of Buffer.data in the schema; interpreters map weights in place
@@ -54,6 +55,8 @@ def pack(data: bytes) -> bytes:
         for index, tensor in enumerate(graph.tensors):
             if index not in ends:  # the signature knows those by name
                 tensor.name = short_name(tensor.name)
+    share_patterns(model)
+    _drop_unused_buffers(model)
     return _packed(model, len(data))
 
 
