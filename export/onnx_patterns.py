@@ -1,6 +1,6 @@
 """A 2x2 pattern over a whole feature map, in an ONNX file: stored once, and repeated by a Tile.
 
-ONNX Runtime does it when it loads the file. TensorRT wants constants in int8 to stand before their DequantizeLinear: leave files
+ONNX Runtime does it when it loads the file. TensorRT wants a constant in int8 right before its DequantizeLinear: leave files
 for it alone.
 """
 
@@ -10,7 +10,7 @@ from collections import defaultdict
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgeseg.export.patterns import multiples, repeated_corner
 from edgeseg.export.qdq_graph import DEQUANTISE, QUANTISE
@@ -20,8 +20,8 @@ ELEMENTWISE = {"Add", "Sub", "Mul", "Div", "Max", "Min", "Where", "Equal"}
 PLUMBING = {QUANTISE, DEQUANTISE, "Cast"}
 
 
-def share_patterns(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model`, changed in place."""
+def share_patterns(model: onnx.ModelProto) -> None:
+    """Change `model` in place."""
     graph = model.graph
     readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
     for node in graph.node:
@@ -37,7 +37,7 @@ def share_patterns(model: onnx.ModelProto) -> onnx.ModelProto:
             for node in readers[name]
         )
 
-    tiles = []
+    made = []
     for tensor in list(graph.initializer):
         values = numpy_helper.to_array(tensor)
         rows = values.ndim - 2  # (..., h, w)
@@ -45,11 +45,14 @@ def share_patterns(model: onnx.ModelProto) -> onnx.ModelProto:
         if pattern is None or not is_operand(tensor.name):
             continue
         name = tensor.name
-        small, times = f"{name}.pattern", f"{name}.multiples"
+        small, times, wide = (f"{name}.{part}" for part in ("pattern", "multiples", "float32"))
+        half = tensor.data_type == TensorProto.FLOAT16
         graph.initializer.remove(tensor)
-        graph.initializer.append(numpy_helper.from_array(pattern, small))
+        graph.initializer.append(numpy_helper.from_array(pattern.astype(np.float32) if half else pattern, small))
         graph.initializer.append(numpy_helper.from_array(np.array(multiples(values.shape, rows), np.int64), times))
-        tiles.append(helper.make_node("Tile", [small, times], [name]))
-    for tile in reversed(tiles):
-        graph.node.insert(0, tile)
-    return model
+        made.append(helper.make_node("Tile", [small, times], [wide if half else name], f"{name}.tile"))
+        if half:  # ONNX Runtime repeats no float16 on a processor, and so would not do it on loading
+            made.append(helper.make_node("Cast", [wide], [name], f"{name}.cast", to=TensorProto.FLOAT16))
+    for node in reversed(made):
+        graph.node.insert(0, node)
+    onnx.checker.check_model(model)

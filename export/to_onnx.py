@@ -16,7 +16,6 @@ from edgeseg.errors import ExportError
 from edgeseg.export import qdq
 from edgeseg.export.blame import blame
 from edgeseg.export.choices import OPSETS, Target
-from edgeseg.export.onnx_patterns import share_patterns
 from edgeseg.export.qdq_graph import DEQUANTISE, QUANTISE
 from edgeseg.export.quiet import quiet
 
@@ -25,15 +24,14 @@ INPUT, OUTPUT = "image", "logits"
 
 def to_onnx(network: nn.Module, size: tuple[int, int], opset: int = OPSETS[0]) -> onnx.ModelProto:
     """A float model: image (1, 3, h, w) -> logits (1, c, h', w'). ExportError where ONNX has no operator for something."""
-    return tidy(share_patterns(_export(network, size, opset, optimize=True)))
+    return tidy(_export(network, size, opset, optimize=True))
 
 
 def to_onnx_int8(
     graph: fx.GraphModule, size: tuple[int, int], target: Target = "x86", opset: int = OPSETS[0]
 ) -> onnx.ModelProto:
     """A quantised model from what `edgeseg.compress.quantize.convert` gives, for the hardware `target`."""
-    model = share_constants(qdq.quantised(_export(graph, size, opset, optimize=False), target))
-    return tidy(model if target == "tensorrt" else share_patterns(model))
+    return tidy(share_constants(qdq.quantised(_export(graph, size, opset, optimize=False), target)))
 
 
 def free_batch(model: onnx.ModelProto) -> None:
