@@ -47,7 +47,7 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
 
 
 def pack(data: bytes) -> bytes:
-    """The same model, smaller."""
+    """The same model as a converter wrote it, smaller. Once only: short names would be cut again."""
     model = parse(data)
     model.description = b"edgeseg"
     for graph in model.subgraphs:
