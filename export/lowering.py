@@ -57,7 +57,7 @@ def _tflite(network: nn.Module, graph: fx.GraphModule | None, size: tuple[int, i
 
 
 def _onnx(network: nn.Module, graph: fx.GraphModule | None, size: tuple[int, int], choices: Choices) -> bytes:
-    from edgeseg.export import onnx_float16, to_onnx
+    from edgeseg.export import onnx_float16, onnx_patterns, to_onnx
 
     if graph is not None:
         model = to_onnx.to_onnx_int8(graph, size, choices.target, choices.opset)
@@ -67,6 +67,8 @@ def _onnx(network: nn.Module, graph: fx.GraphModule | None, size: tuple[int, int
             onnx_float16.halve(model)
     if choices.dynamic_batch:
         to_onnx.free_batch(model)
+    if choices.target != "tensorrt":
+        onnx_patterns.share_patterns(model)
     return bytes(model.SerializeToString(deterministic=True))
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgeseg.errors import ExportError
-from edgeseg.runtime.tflite_schema import operator_name, parse
+from edgeseg.export.tflite_patterns import share_patterns
+from edgeseg.runtime.tflite_schema import operator_code, operator_name, parse
 
 BUFFER_ALIGNMENT = 16  # `force_align` of Buffer.data in the schema; interpreters map weights in place
 INTEGER_TYPES = {schema.TensorType.INT8, schema.TensorType.UINT8}
@@ -46,7 +47,7 @@ class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
 
 
 def pack(data: bytes) -> bytes:
-    """The same model, smaller."""
+    """The same model as a converter wrote it, smaller. Once only: short names would be cut again."""
     model = parse(data)
     model.description = b"edgeseg"
     for graph in model.subgraphs:
@@ -54,6 +55,8 @@ def pack(data: bytes) -> bytes:
         for index, tensor in enumerate(graph.tensors):
             if index not in ends:  # the signature knows those by name
                 tensor.name = short_name(tensor.name)
+    share_patterns(model)
+    _drop_unused_buffers(model)
     return _packed(model, len(data))
 
 
@@ -113,15 +116,8 @@ def _retyped(graph: Any, index: int, dtype: Literal["uint8", "float32"]) -> int:
 
 def _cast(model: Any, name: Literal["QUANTIZE", "DEQUANTIZE"], source: int, target: int) -> Any:
     """An operator that turns tensor `source` into tensor `target`."""
-    code = getattr(schema.BuiltinOperator, name)
-    codes = [c.builtinCode for c in model.operatorCodes]
-    if code not in codes:
-        model.operatorCodes.append(new := schema.OperatorCodeT())
-        new.builtinCode = new.deprecatedBuiltinCode = code
-        new.version = CAST_VERSION
-        codes.append(code)
     operator = schema.OperatorT()
-    operator.opcodeIndex = codes.index(code)
+    operator.opcodeIndex = operator_code(model, name, CAST_VERSION)
     operator.inputs, operator.outputs = [source], [target]
     options = {"QUANTIZE": schema.QuantizeOptionsT, "DEQUANTIZE": schema.DequantizeOptionsT}[name]
     operator.builtinOptionsType = getattr(schema.BuiltinOptions, options.__name__[:-1])

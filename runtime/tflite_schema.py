@@ -48,3 +48,17 @@ def operator_name(model: Any, operator: Any) -> str:
     code = model.operatorCodes[operator.opcodeIndex]
     name = operators().get(max(code.builtinCode, code.deprecatedBuiltinCode), f"OPERATOR_{code.builtinCode}")
     return f"{CUSTOM} {code.customCode.decode(errors='replace')}" if name == CUSTOM and code.customCode else name
+
+
+def operator_code(model: Any, name: str, version: int) -> int:
+    """Where the builtin operator `name`, as TILE, stands in the list of those that `model` uses; it is put there if missing."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    code = getattr(schema.BuiltinOperator, name)
+    codes = [c.builtinCode for c in model.operatorCodes]
+    if code not in codes:
+        model.operatorCodes.append(new := schema.OperatorCodeT())
+        new.builtinCode = new.deprecatedBuiltinCode = code
+        new.version = version
+        codes.append(code)
+    return codes.index(code)

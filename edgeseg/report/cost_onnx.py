@@ -119,7 +119,9 @@ class _Counter:
                     if kind in LEARNT and learnt:
                         layers.append(LayerCost(name, kind, sum(map(self._elements, learnt)), 0))
                 continue
-            if kind == "Constant":
+            if kind == "Constant" or (
+                (kind in MOVES or kind == "Cast") and own and not reads
+            ):  # done once, when the file is loaded
                 self.constants.update(node.output)
                 continue
             made = [self._stored(o) for o in node.output if o]

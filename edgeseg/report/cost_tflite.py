@@ -132,7 +132,7 @@ class _Counter:
                     sum(map(self._bytes, own)),
                     sum(map(self._bytes, {*reads})),
                     sum(map(self._bytes, made)),
-                    "int8" if reads and self.types[reads[0]] in ("INT8", "UINT8") else "float32",
+                    "int8" if given and self.types[(reads or given)[0]] in ("INT8", "UINT8") else "float32",
                 )
             )
             steps.append(Step(name, tuple(reads), tuple(made)))
