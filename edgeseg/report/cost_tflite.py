@@ -105,7 +105,7 @@ class _Counter:
         unpacked: dict[int, int] = {}  # constant in float -> the float16 that is stored for it
         seen: Counter[str] = Counter()
         hungriest = 0
-        for operator in self.graph.operators:
+        for index, operator in enumerate(self.graph.operators):
             kind = operator_name(self.model, operator)
             inputs = [int(i) for i in (() if operator.inputs is None else operator.inputs)]
             given, made = [i for i in inputs if i >= 0], [int(i) for i in operator.outputs]
@@ -133,6 +133,7 @@ class _Counter:
                     sum(map(self._bytes, {*reads})),
                     sum(map(self._bytes, made)),
                     "int8" if given and self.types[(reads or given)[0]] in ("INT8", "UINT8") else "float32",
+                    index=index,
                 )
             )
             steps.append(Step(name, tuple(reads), tuple(made)))

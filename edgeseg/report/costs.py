@@ -32,6 +32,7 @@ class LayerCost:
     written_bytes: int = 0
     operands: str = ""  # "int8" or "float32": what it multiplies
     aliases: tuple[str, ...] = ()  # other names by which a runtime may know it
+    index: int | None = None  # of the file's operator: some cost nothing and are no layers
 
     @property
     def moved_bytes(self) -> int:

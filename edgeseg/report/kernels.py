@@ -128,12 +128,18 @@ def _by_order(kernels: Sequence[Kernel], layers: Sequence[LayerCost]) -> LayerTi
     alone (an alignment as of Needleman & Wunsch 1970). Kernels that the interpreter runs itself say which operator they are.
     """
     times = LayerTimes({}, {})
+    layer_of = {i if layer.index is None else layer.index: layer.name for i, layer in enumerate(layers)}
+    taken = set()
     for kernel in kernels:
-        if kernel.index is not None and kernel.index < len(layers):
-            name = layers[kernel.index].name
-            times.ms[name] = times.ms.get(name, 0.0) + kernel.ms
-    taken = {kernel.index for kernel in kernels if kernel.index is not None}
-    free = [layer for i, layer in enumerate(layers) if i not in taken]
+        if kernel.index is None:
+            continue
+        if kernel.index in layer_of:
+            taken.add(layer_of[kernel.index])
+            target, key = times.ms, layer_of[kernel.index]
+        else:
+            target, key = times.other, kernel.kind
+        target[key] = target.get(key, 0.0) + kernel.ms
+    free = [layer for layer in layers if layer.name not in taken]
     delegated = [kernel for kernel in kernels if kernel.index is None]
     for j, i in _aligned([layer.kind for layer in free], [kernel.kind for kernel in delegated]).items():
         target, key = (times.other, delegated[j].kind) if i is None else (times.ms, free[i].name)

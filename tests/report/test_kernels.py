@@ -76,6 +76,18 @@ def test_order(operators, kernels, owners):
     assert times.total_ms == sum(2.0**j for j in range(len(kernels)))
 
 
+def test_operators_that_are_no_layers_keep_their_numbers():
+    """Of five operators the first and the third cost nothing (a constant's DEQUANTIZE, a RESHAPE)."""
+    layers = [
+        LayerCost(name, kind, 0, 0, index=i) for name, kind, i in (("a", "CONV_2D", 1), ("b", "EQUAL", 3), ("c", "ADD", 4))
+    ]
+    times = assign(
+        [Kernel("RESHAPE", 8, index=2), Kernel(CONV, 1), Kernel("EQUAL", 2, index=3), Kernel("Add (ND, F32)", 4)], layers
+    )
+    assert times.ms == {"a": 1, "b": 2, "c": 4}
+    assert times.other == {"RESHAPE": 8}
+
+
 def test_kernels_that_say_which_operator_they_are():
     layers = [layer("a", "CONV_2D"), layer("b", "CUSTOM x"), layer("c", "CONV_2D")]
     times = assign([Kernel(CONV, 1), Kernel("CUSTOM", 2, index=1), Kernel(CONV, 4)], layers)
