@@ -115,7 +115,9 @@ def compression(one: Any) -> str:
     """What `edgeseg compress` made of networks: before -> after, and the command."""
     rows = []
     for row in one["result"]["rows"]:
-        accuracy = ", ".join(f"{name} {before:.3f} -> {after:.3f}" for name, (before, after) in row["accuracy"].items())
+        # The others are of a class or a source.
+        overall = {name: pair for name, pair in row["accuracy"].items() if "/" not in name}
+        accuracy = ", ".join(f"{name} {before:.3f} -> {after:.3f}" for name, (before, after) in overall.items())
         macs, size = ([value / 1e6 for value in row["macs"]], [value / 1e3 for value in row["size_bytes"]])
         rows.append(
             [
