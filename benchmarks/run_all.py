@@ -28,6 +28,7 @@ SCHEMA = 1
 DATE = "%Y-%m-%dT%H:%M:%SZ"
 TIMEOUT_S = 1800
 RECENT_S = 3600
+SETTLE_S = 75
 # Of int8_vs_float.py: result -> model or model@HxW.
 COMPARED = {
     "int8_deeplab": "deeplabv3plus-mobilenetv2@256x256",
@@ -58,6 +59,7 @@ def main(names: tuple[str, ...], resume: bool, quick: bool, folder: Path) -> Non
             click.echo(f"{name}: stored already")
             continue
         command, less = COMMANDS[name]
+        settle()
         began = time.time()
         try:
             stored = measured(name, [*command, *(less if quick else ())])
@@ -77,6 +79,13 @@ def age_s(path: Path) -> float:
         return time.time() - calendar.timegm(time.strptime(json.loads(path.read_text())["date"], DATE))
     except (OSError, ValueError, KeyError):
         return float("inf")
+
+
+def settle() -> None:
+    """Wait until the last benchmark's own work has gone from the load, which is an average over a minute; or nearly so long."""
+    end_s = time.monotonic() + SETTLE_S
+    while is_busy(describe_device()) and time.monotonic() < end_s:
+        time.sleep(2)
 
 
 def measured(name: str, command: list[str]) -> dict:
