@@ -51,7 +51,7 @@ docs: $(VENV)/.installed
 tables: $(VENV)/.installed
 	$(BIN)/python scripts/make_tables.py
 
-# the benchmarks behind them, anew: about 10 minutes on a machine that does nothing else
+# the benchmarks behind them, anew: about 20 minutes on a machine that does nothing else
 measure: $(VENV)/.installed
 	$(BIN)/python benchmarks/run_all.py
 	$(BIN)/python scripts/make_tables.py

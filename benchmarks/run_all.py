@@ -1,6 +1,6 @@
 """Runs the benchmarks whose figures the README shows, one after another, and stores each as benchmarks/results/NAME.json.
 
-python benchmarks/run_all.py                     all of them, about 10 minutes on an idle machine
+python benchmarks/run_all.py                     all of them, about 20 minutes on an idle machine
 python benchmarks/run_all.py --resume            those alone that were not stored in the last hour: after an interruption
 python benchmarks/run_all.py frame_cost          one of them; `regression_trials` runs only when it is named
 python benchmarks/run_all.py --quick             a try of everything: figures with wide intervals
