@@ -47,7 +47,7 @@ def describe_device(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def is_busy(device: Mapping[str, Any]) -> bool:
-    """Whether other processes were at work when `device` was described."""
+    """Whether anything was at work in the minute before `device` was described: of ours, or of others."""
     return (device.get("load_1min") or 0) > IDLE
 
 

@@ -210,7 +210,8 @@ def _warnings(reports: Sequence[Report]) -> list[str]:
             lines.append(f"The machine was slowed down for heat or voltage while it was measured: measure again{where}.")
         if is_busy(device):
             lines.append(
-                f"Other processes were at work, with a load of {device['load_1min']:.1f}: times are of a busy machine{where}."
+                f"The machine was at work in the minute before, with a load of {device['load_1min']:.1f}: "
+                f"what else ran may have slowed it down{where}."
             )
         if bad := failed(report["results"]):
             lines.append(f"{len(bad)} of {len(report['results'])} could not be measured; the reasons are below{where}.")

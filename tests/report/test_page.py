@@ -123,7 +123,7 @@ def test_it_begins_with_what_matters(page):
 
 def test_a_machine_that_was_busy_or_hot_is_named():
     page = to_html([report(device={"load_1min": 7.5, "throttled": True})])
-    assert "Other processes were at work, with a load of 7.5" in page
+    assert "The machine was at work in the minute before, with a load of 7.5" in page
     assert "slowed down for heat or voltage" in page
     assert "Other processes" not in to_html([report()])
 
