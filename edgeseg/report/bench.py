@@ -16,6 +16,7 @@ from edgeseg.report.compare import fair_rounds, is_precise, speedup
 from edgeseg.report.device import describe_device, temperature_c, throttling, was_throttled
 from edgeseg.report.energy import find_meter
 from edgeseg.report.latency import ROUND, Timing, measure, noise
+from edgeseg.report.openings import OPENINGS, Openings
 from edgeseg.report.probe import probe
 from edgeseg.report.reference import Reference, reference_like
 from edgeseg.report.roofline import add_limits, measure_peaks
@@ -95,19 +96,25 @@ def run_bench(paths: Sequence[Path], options: Options, on_progress: Progress | N
     subjects = [(path, threads) for path in paths for threads in options.threads]
     rows: list[dict[str, Any]] = [{"path": str(path)} for path, _ in subjects]
     ready: list[tuple[int, Session]] = []
+    runs: list[Openings] = []
     for i, (path, threads) in enumerate(subjects):
         tell("cold start and memory, each file in its own process", i / len(subjects))
         try:
             cold_ms, peak = probe(path, options.backend, threads)
-            session = open_session(path, backend=options.backend, threads=threads)
+            sessions = [open_session(path, backend=options.backend, threads=threads) for _ in range(OPENINGS)]
         except EdgesegError as error:
             rows[i]["error"] = str(error)
             continue
-        rows[i] |= describe(path, session, threads)
+        rows[i] |= describe(path, sessions[0], threads)
         rows[i] |= {"latency_ms": {"cold": round(cold_ms, 3)}, "peak_rss_bytes": peak}
-        ready.append((i, session))
+        ready.append((i, sessions[0]))
+        runs.append(Openings([_inference(session) for session in sessions]))
 
-    runs = [_inference(session) for _, session in ready]
+    def between_rounds(share: float) -> None:
+        tell("latency, in turn", share)
+        for run in runs:
+            run.next()
+
     references = [_beside(run) for run in runs]
     timings = measure(
         runs,
@@ -115,7 +122,7 @@ def run_bench(paths: Sequence[Path], options: Options, on_progress: Progress | N
         warmup=options.warmup,
         references=references,
         enough=is_precise,
-        on_round=lambda share: tell("latency, in turn", share),
+        on_round=between_rounds,
     )
     meter = find_meter()
     measured: dict[int, Timing] = {}

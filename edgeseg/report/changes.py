@@ -98,6 +98,8 @@ def _note(old: Report, new: Report, old_row: Row, new_row: Row) -> str:
             notes.append(f"{package} {versions[0].get(package, 'absent')} -> {versions[1].get(package, 'absent')}")
     if old_row.get("size_bytes") != new_row.get("size_bytes") or old_row.get("weights_sha256") != new_row.get("weights_sha256"):
         notes.append("another file of that name")
+    if old_row.get("reference_work", 1) != new_row.get("reference_work", 1):
+        notes.append("measured beside other reference work: measure both with one edgeseg")
     if any(report["device"].get("throttled") for report in (old, new)):
         notes.append("a machine throttled")
     if any(is_busy(report["device"]) for report in (old, new)):

@@ -120,7 +120,8 @@ class Change:
 
 
 def change(old: Mapping[str, Any], new: Mapping[str, Any]) -> Change | None:
-    """From one row of a report to the row of the same file in another; None where either lacks its blocks.
+    """From one row of a report to the row of the same file in another; None where either lacks its blocks, or where they were
+    measured beside different reference work.
 
     Every block of a report gives one number: the file's median over the median of the reference work that followed it
     (`reference.py`). The value is the ratio of the medians of these numbers, its interval the percentile bootstrap over the
@@ -130,6 +131,8 @@ def change(old: Mapping[str, Any], new: Mapping[str, Any]) -> Change | None:
     either report, processor time is compared and not the time that passed.
     """
     if not all("blocks" in row and len(row["blocks"]["wall_ms"]) >= FEWEST for row in (old, new)):
+        return None
+    if old.get("reference_work", 1) != new.get("reference_work", 1):
         return None
     one_thread = old["threads"] == new["threads"] == 1
     disturbed = min(_had_processor(row) for row in (old, new)) < UNDISTURBED

@@ -4,7 +4,11 @@ A report measures it beside each file, in the same rounds. Another report of the
 long as this each file takes, so that a processor that is clocked lower, or shared, does not look like a slower file.
 
 It is made as long as the file's own inference: what is shorter than a scheduler's time slice is hardly ever interrupted, what
-is longer always, and both must suffer alike.
+is longer always, and both must suffer alike. And it is made of what inference is made of, arithmetic in the caches and
+memory that is streamed through: other programs slow one by the processor they share and the other by the memory.
+
+No library with threads of its own has a part in it: after a matrix product OpenBLAS's second thread waits by spinning, and was as
+busy beside the files as the files were.
 """
 
 from __future__ import annotations
@@ -13,19 +17,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-ELEMENTS = 16384  # two float32 arrays of 64 KiB each: more than first-level caches hold, less than second-level ones
-SWEEPS = 20
-SIDE = 160  # of the matrices
+# Elements of two float32 arrays, and sweeps over them in a unit of work. Each of the three takes about a third of it.
+NEAR = (2048, 40)  # in the first-level cache
+MIDDLE = (16384, 20)  # 64 KiB each: more than that holds, less than second-level caches
+FAR = (1 << 20, 1)  # 4 MiB each: more than those hold
+WORK = 2  # raised when the unit changes: reports of another one cannot be compared
 LONGEST_MS = 20.0
 TRIES = 5
 
 
 @dataclass(frozen=True)
 class Reference:
-    """`repeats` units of work: elementwise arithmetic on vectors and one matrix product, on one thread."""
+    """`repeats` units of work: arithmetic on vectors of three lengths, on one thread."""
 
     repeats: int
     unit: Callable[[], object]
@@ -44,14 +49,17 @@ def reference_like(subject: Callable[[], object]) -> Reference:
 
 def _unit() -> Callable[[], object]:
     random = np.random.default_rng(0)
-    vector, matrix = random.random(ELEMENTS, np.float32), random.random((SIDE, SIDE), np.float32)
-    out, nothing = np.empty_like(vector), np.zeros_like(matrix)
+    near, middle, far = (random.random(elements, np.float32) for elements, _ in (NEAR, MIDDLE, FAR))
+    near_out, middle_out, far_out = (np.empty_like(vector) for vector in (near, middle, far))
 
     def unit() -> None:
-        for _ in range(SWEEPS):
-            np.multiply(vector, 1.0001, out=out)
-            np.add(out, 0.5, out=out)
-        cv2.gemm(matrix, matrix, 1.0, nothing, 0.0)  # one thread, whatever OpenCV is told
+        for _ in range(NEAR[1]):
+            np.exp(near, out=near_out)
+        for _ in range(MIDDLE[1]):
+            np.multiply(middle, 1.0001, out=middle_out)
+            np.add(middle_out, 0.5, out=middle_out)
+        for _ in range(FAR[1]):
+            np.multiply(far, 1.0001, out=far_out)
 
     return unit
 

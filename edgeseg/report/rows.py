@@ -15,6 +15,7 @@ from edgeseg.report.energy import Meter
 from edgeseg.report.kernels import assign, by_operator
 from edgeseg.report.latency import Timing
 from edgeseg.report.operators import profile
+from edgeseg.report.reference import WORK
 from edgeseg.runtime.session import Session
 
 FORMATS = {"litert": "tflite", "ort": "onnx"}  # what each backend runs
@@ -54,7 +55,7 @@ def times_of(timing: Timing, cold_ms: float, repeats: int) -> Row:
         "rounds": len(timing.rounds),
     }
     if timing.reference is not None and timing.reference.error is None:
-        row["reference_repeats"] = repeats
+        row |= {"reference_repeats": repeats, "reference_work": WORK}
         row["blocks"] = {
             "start_s": [round(s, 3) for s in timing.starts_s],
             "wall_ms": _medians(timing.rounds),

@@ -65,6 +65,13 @@ def test_too_little_to_compare():
     assert change(row(3.0, blocks=4), row(3.0)) is None
 
 
+def test_other_reference_work_cannot_be_compared():
+    now = row(3.0) | {"reference_work": 2}
+    assert change(now, now) is not None
+    assert change(row(3.0), now) is None
+    assert change(row(3.0), row(3.0)) is not None  # both from before the key was there
+
+
 @settings(deadline=None, max_examples=15)
 @given(st.floats(0.5, 2), st.floats(0.5, 2))
 def test_a_change_and_its_reverse(ms, machine):
