@@ -77,7 +77,8 @@ class _Interpreter(fx.Interpreter):
             return store(to_last(self.fetch_args_kwargs_from_env(n)[0][0][0]))
         if n.target in LOWERINGS:
             args, kwargs = self.fetch_args_kwargs_from_env(n)
-            return LOWERINGS[n.target](store_as(n.all_input_nodes[0]), *args, **kwargs)
+            with traceback.set_current_meta(n):  # as `super().run_node` does
+                return LOWERINGS[n.target](store_as(n.all_input_nodes[0]), *args, **kwargs)
         return super().run_node(n)
 
 

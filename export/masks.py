@@ -13,6 +13,7 @@ import torch
 from torch import fx
 
 from edgeseg.export.graphs import DEQUANTISE, QUANTISE, QUANTISING
+from edgeseg.models.layer_names import module_of
 
 aten = torch.ops.aten
 
@@ -45,7 +46,7 @@ def arithmetic_masks(graph: fx.GraphModule) -> fx.GraphModule:
             integers = scale is not None and (scale, zero_point) == _parameters(maxima)
             if integers and is_enlarged_maximum(maxima, x) and len(casts) == len(node.users):
                 with graph.graph.inserting_before(node):
-                    mask = _mask(graph, x, maxima, scale)
+                    mask = _mask(graph, x, maxima, scale, _place(node))
                 for cast in casts:
                     cast.replace_all_uses_with(mask)
     graph.graph.eliminate_dead_code()
@@ -79,8 +80,21 @@ def _parameters(node: Any) -> tuple[Any, Any]:
     return None, None
 
 
-def _mask(graph: fx.GraphModule, x: fx.Node, maxima: fx.Node, scale: float) -> fx.Node:
+def _place(comparison: fx.Node) -> dict[str, Any]:
+    """The metadata by which what stands for `comparison` is named as a layer: `mask.sub` where that stood."""
+    path = module_of(comparison)[0]
+    stack = dict(comparison.meta.get("nn_module_stack") or {})
+    stack["mask"] = (f"{path}.mask" if path else "mask", "edgeseg.Mask")
+    return {"val": comparison.meta["val"].float(), "nn_module_stack": stack}
+
+
+def _mask(graph: fx.GraphModule, x: fx.Node, maxima: fx.Node, scale: float, place: dict[str, Any]) -> fx.Node:
     """Nodes, at the graph's insertion point, that compute 1 where `x` equals `maxima` and 0 elsewhere."""
+
+    def computed(operator: Any, *operands: fx.Node) -> fx.Node:
+        node = graph.graph.call_function(operator, operands)
+        node.meta.update(place)
+        return node
 
     def stored(value: fx.Node, step: float) -> fx.Node:
         """`value` as an integer number of steps, from 0 up to 255, and back."""
@@ -93,8 +107,6 @@ def _mask(graph: fx.GraphModule, x: fx.Node, maxima: fx.Node, scale: float) -> f
         graph.register_buffer(name, torch.full((1, 1, 1, 1), value))
         return stored(graph.graph.get_attr(name), value / STEPS)
 
-    distance = stored(graph.graph.call_function(aten.sub.Tensor, (maxima, x)), scale)  # 0, or s and more
-    near = stored(
-        graph.graph.call_function(aten.sub.Tensor, (constant(scale), distance)), scale / STEPS
-    )  # s, or saturated at 0
-    return stored(graph.graph.call_function(aten.mul.Tensor, (near, constant(1 / scale))), 1 / STEPS)  # 1 or 0
+    distance = stored(computed(aten.sub.Tensor, maxima, x), scale)  # 0, or s and more
+    near = stored(computed(aten.sub.Tensor, constant(scale), distance), scale / STEPS)  # s, or saturated at 0
+    return stored(computed(aten.mul.Tensor, near, constant(1 / scale)), 1 / STEPS)  # 1 or 0

@@ -18,7 +18,7 @@ from edgeseg.errors import ExportError
 from edgeseg.export.folding import fold_traced
 from edgeseg.export.unpooling import mask_for_indices
 from edgeseg.models.enet import Initial
-from edgeseg.models.rewrites import Factored
+from edgeseg.models.rewrites import Factored, Separable
 
 
 def rewrite(network: nn.Module) -> nn.Module:
@@ -39,6 +39,8 @@ def rewrite(network: nn.Module) -> nn.Module:
             rewritten = _replace(rewritten, path, affine_convolution(module))
         elif isinstance(module, nn.PReLU) and module.num_parameters > 1:
             rewritten = _replace(rewritten, path, SplitPReLU(module))
+        elif isinstance(module, Separable) and module.depthwise.out_channels > module.depthwise.in_channels:
+            rewritten = _replace(rewritten, path, SideBySide(module))
     for module in rewritten.modules():
         if isinstance(module, nn.Conv2d) and module.bias is None:  # the exporters make up zeros of their own, in float
             module.bias = nn.Parameter(torch.zeros(module.out_channels))
@@ -145,6 +147,30 @@ class SplitPReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         bent: Tensor = self.relu(self.bend(x)) if self.is_convex else self.bend(self.relu(x))
         out: Tensor = self.line(x) + bent
+        return out
+
+
+class SideBySide(nn.Module):
+    """A `Separable` with m kernels for each input channel: the input m times side by side, each copy with its own kernels.
+
+    XNNPACK has kernels for depthwise convolutions with one kernel a channel. With more of them it runs a grouped one of one
+    channel a group, which made ENet at a third of its multiply-adds slower than whole.
+    """
+
+    def __init__(self, separable: Separable) -> None:
+        super().__init__()
+        depthwise, pointwise = separable.depthwise, separable.pointwise
+        self.copies = depthwise.out_channels // depthwise.in_channels
+        # Kernels of one channel were neighbours; now those of one copy are.
+        order = torch.arange(depthwise.out_channels).reshape(-1, self.copies).T.flatten()
+        geometry: Any = (depthwise.kernel_size, depthwise.stride, depthwise.padding, depthwise.dilation)
+        self.depthwise = nn.Conv2d(len(order), len(order), *geometry, len(order), False, depthwise.padding_mode)
+        self.depthwise.weight.data = depthwise.weight.detach()[order]
+        self.pointwise = copy.deepcopy(pointwise)
+        self.pointwise.weight.data = pointwise.weight.detach()[:, order]
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.pointwise(self.depthwise(torch.cat([x] * self.copies, 1)))
         return out
 
 

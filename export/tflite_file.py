@@ -27,11 +27,17 @@ CAST_TYPES = {"QUANTIZE", "DEQUANTIZE"}
 
 
 class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
-    """A flatbuffers builder that stores equal vectors once and aligns the bytes of buffers."""
+    """A flatbuffers builder that stores equal vectors and equal names once and aligns the bytes of buffers."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
         self._vectors: dict[tuple[str, bytes], int] = {}
+        self._strings: dict[str | bytes, int] = {}
+
+    def CreateString(self, s: str | bytes, *how: str) -> int:
+        if s not in self._strings:  # a layer's weights, bias and output are all called by its path
+            self._strings[s] = super().CreateString(s, *how)
+        return self._strings[s]
 
     def CreateNumpyVector(self, x: Any) -> int:
         key = (x.dtype.str, x.tobytes())

@@ -37,7 +37,7 @@ def portrait() -> np.ndarray:
 
 
 def test_the_models_that_are_promised_ship() -> None:
-    assert {"person", "person-small", "enet-person", "enet-camvid"} == set(NAMES)
+    assert {"person", "person-small", "enet-person", "enet-camvid", "enet-camvid-small"} == set(NAMES)
     assert assets.DEFAULT in NAMES
     for name, most in MOST_MACS.items():
         assert assets.trained()[name].macs <= most

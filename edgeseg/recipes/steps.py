@@ -103,13 +103,10 @@ class Substitute(Step):
 
 @dataclass(frozen=True)
 class Separable(Substitute):
-    """Dense k x k convolutions as depthwise and pointwise ones; with so many kernels for each input channel.
-
-    One: XNNPACK has no depthwise kernel for more, and two take longer in int8 than the dense convolution did.
-    """
+    """Dense k x k convolutions as depthwise and pointwise ones; with so many kernels for each input channel."""
 
     kind = "separable"
-    multipliers: tuple[int, ...] = (1,)
+    multipliers: tuple[int, ...] = (1, 2)
 
 
 @dataclass(frozen=True)

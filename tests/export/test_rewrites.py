@@ -8,6 +8,7 @@ from torch import nn
 
 from edgeseg.errors import ExportError
 from edgeseg.export.rewrites import (
+    SideBySide,
     SplitPReLU,
     SubpixelConv,
     affine_convolution,
@@ -97,7 +98,7 @@ def test_a_batch_norm_behind_two_convolutions_for_one_goes_into_the_second(form)
     layers = unsettled(nn.Sequential(form, nn.BatchNorm2d(6), nn.ReLU()))
     before = {name: value.clone() for name, value in layers.state_dict().items()}
     rewritten = rewrite(layers)
-    assert [type(m) for m in rewritten] == [type(form), nn.ReLU]
+    assert [type(m) for m in rewritten] == [SideBySide if isinstance(form, Separable) else LowRank, nn.ReLU]
     x = torch.randn(2, 4, 5, 5)
     torch.testing.assert_close(rewritten(x), layers(x), atol=1e-5, rtol=1e-4)
     assert all(torch.equal(value, before[name]) for name, value in layers.state_dict().items())
@@ -132,3 +133,14 @@ def test_what_cannot_be_folded_is_said():
         fold_sequential(nn.Sequential(nn.ConvTranspose2d(4, 4, 2, 2, groups=2), nn.BatchNorm2d(4)).eval())
     with pytest.raises(ExportError, match="track_running_stats"):
         affine_convolution(nn.BatchNorm2d(4, track_running_stats=False))
+
+
+@pytest.mark.parametrize("geometry", [{"padding": 1}, {"stride": 2}, {"dilation": 3, "padding": 3}], ids=str)
+@pytest.mark.parametrize("kernels", [1, 2, 3])
+def test_kernels_of_one_channel_stand_side_by_side(kernels, geometry):
+    network = unsettled(nn.Sequential(Separable(nn.Conv2d(4, 6, 3, **geometry), kernels)))
+    rewritten = rewrite(network)
+    depthwise = rewritten[0].depthwise
+    assert depthwise.groups == depthwise.in_channels == depthwise.out_channels == 4 * kernels  # one kernel a channel
+    x = torch.randn(2, 4, 9, 7)
+    torch.testing.assert_close(rewritten(x), network(x), atol=1e-5, rtol=1e-4)
