@@ -7,8 +7,8 @@ It is made as long as the file's own inference: what is shorter than a scheduler
 is longer always, and both must suffer alike. And it is made of what inference is made of, arithmetic in the caches and
 memory that is streamed through: other programs slow one by the processor they share and the other by the memory.
 
-No library with threads of its own has a part in it: after a matrix product OpenBLAS's second thread waits by spinning, and was as
-busy beside the files as the files were.
+No library with threads of its own has a part in it: after a matrix product OpenBLAS's second thread waits by spinning, and was
+as busy beside the files as the files were.
 """
 
 from __future__ import annotations

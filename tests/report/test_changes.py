@@ -57,14 +57,6 @@ def test_reports_beside_other_reference_work_cannot_be_compared():
     assert first.note == "measured beside other reference work: measure both with one edgeseg"
 
 
-def test_reports_beside_other_reference_work_cannot_be_compared():
-    new = report()
-    new["results"][0] = new["results"][0] | {"reference_work": 2}
-    first, second = steps([("a", report()), ("b", new)])
-    assert (first.verdict(0.05), second.verdict(0.05)) == ("cannot tell", "no difference")
-    assert first.note == "measured beside other reference work: measure both with one edgeseg"
-
-
 def test_what_else_changed_is_noted():
     new = report(seed=1)
     new["device"] = new["device"] | {"throttled": True, "load_1min": 0.6}
