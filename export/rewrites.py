@@ -163,10 +163,9 @@ class SideBySide(nn.Module):
         self.copies = depthwise.out_channels // depthwise.in_channels
         # Kernels of one channel were neighbours; now those of one copy are.
         order = torch.arange(depthwise.out_channels).reshape(-1, self.copies).T.flatten()
-        geometry: Any = (depthwise.kernel_size, depthwise.stride, depthwise.padding, depthwise.dilation)
-        self.depthwise = nn.Conv2d(len(order), len(order), *geometry, len(order), False, depthwise.padding_mode)
+        self.depthwise, self.pointwise = copy.deepcopy(depthwise), copy.deepcopy(pointwise)
+        self.depthwise.in_channels = self.depthwise.groups = len(order)
         self.depthwise.weight.data = depthwise.weight.detach()[order]
-        self.pointwise = copy.deepcopy(pointwise)
         self.pointwise.weight.data = pointwise.weight.detach()[:, order]
 
     def forward(self, x: Tensor) -> Tensor:
