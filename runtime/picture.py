@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from edgeseg.errors import DataError, OutputError
+from edgeseg.picture_size import MAX_BYTES, MAX_PIXELS, header_size
 from edgeseg.runtime.arrays import Alpha, Frame
 from edgeseg.runtime.quiet import quiet_stderr
 from edgeseg.whole import written_whole
@@ -16,10 +17,15 @@ from edgeseg.whole import written_whole
 def read_picture(path: Path) -> Frame:
     """A picture as (h, w, 3) uint8 BGR, turned upright by its EXIF orientation; grey becomes BGR, alpha is dropped.
 
-    Raises DataError for a file that is missing or no picture.
+    Raises DataError for a file that is missing, no picture, or larger than `picture_size` allows.
     """
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"picture {path} has {path.stat().st_size >> 20} MB; at most {MAX_BYTES >> 20} MB are read")
         data = np.fromfile(path, np.uint8)  # not imread, which fails on non-ASCII paths on some systems
+        height, width = header_size(data.tobytes()) or (0, 0)  # of other formats OpenCV has limits of its own
+        if height * width > MAX_PIXELS:
+            raise DataError(f"picture {path} claims {height}x{width} pixels; at most {MAX_PIXELS:,} are read: make it smaller")
         with quiet_stderr():
             frame = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except OSError as error:

@@ -26,6 +26,7 @@ ARROWS = {
     "spec": {"errors"},
     "assets": {"errors"},
     "whole": {"errors"},
+    "picture_size": set(),
     "runtime": set(),
     "models": set(),
     "compress": {"models"},
@@ -43,8 +44,14 @@ ARROWS = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-LEAVES = {"errors", "spec", "assets", "whole"}  # everybody may import them, but for what ARROWS says of the leaves themselves
-TOP = {"errors", "spec", "assets", "whole", "__init__", "__main__"}  # these get no leaves beyond their arrows
+LEAVES = {
+    "errors",
+    "spec",
+    "assets",
+    "whole",
+    "picture_size",
+}  # everybody may import them, but for what ARROWS says of the leaves themselves
+TOP = {*LEAVES, "__init__", "__main__"}  # these get no leaves beyond their arrows
 
 # area -> packages it may import; the standard library is always allowed.
 TORCH = {"torch", "numpy", "safetensors"}

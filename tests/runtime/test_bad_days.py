@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import runpy
+import struct
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -53,6 +54,12 @@ def _cut_video(path: Path) -> Path:
     return path
 
 
+def _bomb(path: Path) -> Path:
+    """A PNG of a few bytes whose header claims 10^9 pixels."""
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(4) + b"IHDR" + struct.pack(">II", 40_000, 25_000) + bytes(40))
+    return path
+
+
 def _empty(path: Path) -> Path:
     path.touch()
     return path
@@ -62,6 +69,7 @@ def _empty(path: Path) -> Path:
     ("make", "says"),
     [
         (lambda d: _broken(d / "b.png"), "not a picture|cannot be decoded"),
+        (lambda d: _bomb(d / "b.png"), "claims 25000x40000 pixels"),
         (lambda d: _empty(d / "b.jpg"), "no picture or video"),
         (lambda d: _cut_video(d / "b.mp4"), "no picture or video|no frames|damaged"),
         (lambda d: d / "none.jpg", "give one of these"),

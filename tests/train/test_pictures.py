@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeseg.train.pictures import PictureError, header_size, read_bytes, read_frame, read_plane, read_size
+from edgeseg.picture_size import header_size
+from edgeseg.train.pictures import PictureError, read_bytes, read_frame, read_plane, read_size
 from tests.train.readers.published import palette_png, plane, png
 
 FRAME = np.arange(3 * 5 * 3, dtype=np.uint8).reshape(3, 5, 3)

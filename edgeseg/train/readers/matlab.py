@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.errors import MissingExtraError
-from edgeseg.train.pictures import MAX_BYTES, MAX_PIXELS
+from edgeseg.picture_size import MAX_BYTES, MAX_PIXELS
 from edgeseg.train.readers.base import ItemError
 
 

@@ -18,7 +18,8 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from edgeseg.train.pictures import MAX_PIXELS, PictureError
+from edgeseg.picture_size import MAX_PIXELS
+from edgeseg.train.pictures import PictureError
 
 DATATYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}  # NIFTI_TYPE_*
 MAX_SLICES = 10_000

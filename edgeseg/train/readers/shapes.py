@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from edgeseg.train.pictures import MAX_PIXELS
+from edgeseg.picture_size import MAX_PIXELS
 from edgeseg.train.readers.base import ItemError
 
 Mask = npt.NDArray[np.bool_]  # (h, w)
