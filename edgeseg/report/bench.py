@@ -16,16 +16,15 @@ from edgeseg.report.compare import fair_rounds, is_precise, speedup
 from edgeseg.report.device import describe_device, temperature_c, throttling, was_throttled
 from edgeseg.report.energy import find_meter
 from edgeseg.report.latency import ROUND, Timing, measure, noise
-from edgeseg.report.openings import OPENINGS, Openings
+from edgeseg.report.openings import FORMATS, INSTALLED, Openings, network_beside, open_often
 from edgeseg.report.probe import probe
 from edgeseg.report.reference import Reference, reference_like
 from edgeseg.report.roofline import add_limits, measure_peaks
-from edgeseg.report.rows import FORMATS, compare_rows, describe, energy_mj, layers_of, times_of
+from edgeseg.report.rows import compare_rows, describe, energy_mj, layers_of, times_of
 from edgeseg.report.schema import SCHEMA
-from edgeseg.runtime.backends import BackendName, litert, ort
-from edgeseg.runtime.session import Session, open_session
+from edgeseg.runtime.backends import BackendName
+from edgeseg.runtime.session import Session
 
-INSTALLED = {"litert": litert.installed, "ort": ort.installed}
 PRECISIONS = ("float32", "float16", "int8")
 STAGE_FRAME = (720, 1280)  # the camera frame that `prepare` and `decode` are timed with
 STAGE_RUNS = 50
@@ -101,37 +100,41 @@ def run_bench(paths: Sequence[Path], options: Options, on_progress: Progress | N
         tell("cold start and memory, each file in its own process", i / len(subjects))
         try:
             cold_ms, peak = probe(path, options.backend, threads)
-            sessions = [open_session(path, backend=options.backend, threads=threads) for _ in range(OPENINGS)]
+            session, openings = open_often(path, options.backend, threads)
         except EdgesegError as error:
             rows[i]["error"] = str(error)
             continue
-        rows[i] |= describe(path, sessions[0], threads)
+        rows[i] |= describe(path, session, threads)
         rows[i] |= {"latency_ms": {"cold": round(cold_ms, 3)}, "peak_rss_bytes": peak}
-        ready.append((i, sessions[0]))
-        runs.append(Openings([_inference(session) for session in sessions]))
+        ready.append((i, session))
+        runs.append(openings)
+
+    references = [_beside(run) for run in runs]
+    networks = [network_beside(run, session.backend, rows[i]["threads"]) for (i, session), run in zip(ready, runs, strict=True)]
+    opened = [*runs, *(network.openings for network in networks if network)]
 
     def between_rounds(share: float) -> None:
         tell("latency, in turn", share)
-        for run in runs:
-            run.next()
+        for one in opened:
+            one.next()
 
-    references = [_beside(run) for run in runs]
     timings = measure(
         runs,
         min_seconds=options.min_seconds,
         warmup=options.warmup,
         references=references,
+        networks=[network.work if network else None for network in networks],
         enough=is_precise,
         on_round=between_rounds,
     )
     meter = find_meter()
     measured: dict[int, Timing] = {}
-    for (i, session), run, reference, timing in zip(ready, runs, references, timings, strict=True):
+    for (i, session), run, reference, network, timing in zip(ready, runs, references, networks, timings, strict=True):
         if timing.error is not None:
             rows[i] = {"path": rows[i]["path"], "error": timing.error}
             continue
         measured[i] = timing
-        rows[i] |= times_of(timing, rows[i]["latency_ms"]["cold"], reference.repeats)
+        rows[i] |= times_of(timing, rows[i]["latency_ms"]["cold"], reference.repeats, network)
         rows[i] |= {"warmup": options.warmup, "stages_ms": _stages(session)}
         tell("cost, layers, energy", i / len(subjects))
         rows[i] |= layers_of(session, rows[i]["threads"], profiled=options.operators)
@@ -158,11 +161,6 @@ def run_bench(paths: Sequence[Path], options: Options, on_progress: Progress | N
         "results": rows,
         "comparisons": compare_rows(rows, measured),
     }
-
-
-def _inference(session: Session) -> Callable[[], object]:
-    tensor = session.prepare(noise(session.spec.size))
-    return lambda: session.run(tensor)
 
 
 def _beside(run: Callable[[], object]) -> Reference:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.report.columns import Row, failed, good
-from edgeseg.report.compare import Change, change
+from edgeseg.report.compare import Change, change, is_comparable
 from edgeseg.report.device import is_busy, name_device
 from edgeseg.report.schema import Report
 from edgeseg.report.text import software, table
@@ -98,7 +98,7 @@ def _note(old: Report, new: Report, old_row: Row, new_row: Row) -> str:
             notes.append(f"{package} {versions[0].get(package, 'absent')} -> {versions[1].get(package, 'absent')}")
     if old_row.get("size_bytes") != new_row.get("size_bytes") or old_row.get("weights_sha256") != new_row.get("weights_sha256"):
         notes.append("another file of that name")
-    if old_row.get("reference_work", 1) != new_row.get("reference_work", 1):
+    if not is_comparable(old_row, new_row):
         notes.append("measured beside other reference work: measure both with one edgeseg")
     if any(report["device"].get("throttled") for report in (old, new)):
         notes.append("a machine throttled")

@@ -77,9 +77,10 @@ def is_precise(timing: Timing) -> bool:
     By the 95 % interval of the median over blocks, from order statistics (David & Nagaraja 2003, section 7.1). By the clock
     that varies less: which one two reports are compared by depends on the other report too.
     """
-    if timing.reference is None or timing.reference.error is not None:
+    beside = timing.network or timing.reference
+    if beside is None or beside.error is not None:
         return True
-    pairs = ((timing.rounds, timing.reference.rounds), (timing.cpu, timing.reference.cpu))
+    pairs = ((timing.rounds, beside.rounds), (timing.cpu, beside.cpu))
     return min(_half_width(*pair) for pair in pairs) <= PRECISION
 
 
@@ -124,20 +125,22 @@ def change(old: Mapping[str, Any], new: Mapping[str, Any]) -> Change | None:
     measured beside different reference work.
 
     Every block of a report gives one number: the file's median over the median of the reference work that followed it
-    (`reference.py`). The value is the ratio of the medians of these numbers, its interval the percentile bootstrap over the
-    blocks of either report (95 %), wider by the 2 % by which one file opened twice may differ (`LEAST`).
+    (`reference.py`): of the same network in the same version of the same runtime, or else of arithmetic. The value is the
+    ratio of the medians of these numbers, its interval the percentile bootstrap over the blocks of either report (95 %), wider
+    by the 2 % by which one file opened twice may differ (`LEAST`).
 
     With one thread, where another process has taken the processor from the reference for more than a twentieth of the time in
     either report, processor time is compared and not the time that passed.
     """
     if not all("blocks" in row and len(row["blocks"]["wall_ms"]) >= FEWEST for row in (old, new)):
         return None
-    if old.get("reference_work", 1) != new.get("reference_work", 1):
+    if not is_comparable(old, new):
         return None
     one_thread = old["threads"] == new["threads"] == 1
     disturbed = min(_had_processor(row) for row in (old, new)) < UNDISTURBED
     clock = "processor" if one_thread and disturbed else "wall"
-    before, after = (_normalised(row, "cpu" if clock == "processor" else "wall") for row in (old, new))
+    kind = "network" if _same_network(old, new) else "reference"
+    before, after = (_normalised(row, "cpu" if clock == "processor" else "wall", kind) for row in (old, new))
     random = np.random.default_rng(0)
     resampled = [np.median(random.choice(x, (RESAMPLES, len(x))), axis=1) for x in (before, after)]
     tail = (1 - CONFIDENCE) / 2
@@ -151,6 +154,15 @@ def _had_processor(row: Mapping[str, Any]) -> float:
     return float(np.median(np.divide(blocks["reference_cpu_ms"], blocks["reference_wall_ms"])))
 
 
-def _normalised(row: Mapping[str, Any], clock: str) -> Any:
+def is_comparable(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two rows of reports were measured beside the same work."""
+    return _same_network(old, new) or bool(old.get("reference_work", 1) == new.get("reference_work", 1))
+
+
+def _same_network(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return old.get("network") is not None and bool(old["network"] == new.get("network"))
+
+
+def _normalised(row: Mapping[str, Any], clock: str, kind: str) -> Any:
     blocks = row["blocks"]
-    return np.divide(blocks[f"{clock}_ms"], blocks[f"reference_{clock}_ms"]) * row["reference_repeats"]
+    return np.divide(blocks[f"{clock}_ms"], blocks[f"{kind}_{clock}_ms"]) * row[f"{kind}_repeats"]

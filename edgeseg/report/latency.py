@@ -32,13 +32,15 @@ class Timing:
 
     cpu        the same, of processor time
     starts_s   when each round began, in seconds from the beginning of the measurement
-    reference  of what was measured after each of its turns, if anything was
+    reference  of the arithmetic that was measured after each of its turns, if any was (`reference.py`)
+    network    of the network of its runtime that was, if one was
     """
 
     rounds: list[list[float]] = field(default_factory=list)
     cpu: list[list[float]] = field(default_factory=list)
     starts_s: list[float] = field(default_factory=list)
     reference: Timing | None = None
+    network: Timing | None = None
     error: str | None = None
     _counted: int = field(default=0, init=False, repr=False, compare=False)  # rounds that are in _sum_ms
     _sum_ms: float = field(default=0.0, init=False, repr=False, compare=False)
@@ -72,6 +74,7 @@ def measure(
     warmup: int = 10,
     min_rounds: int = MIN_ROUNDS,
     references: Sequence[Callable[[], object]] | None = None,
+    networks: Sequence[Callable[[], object] | None] | None = None,
     enough: Callable[[Timing], bool] = lambda timing: True,
     clock_ns: Callable[[], int] = time.perf_counter_ns,
     on_round: Callable[[float], None] | None = None,
@@ -79,14 +82,21 @@ def measure(
     """Time each of `subjects`, in turn, until each has at least `min_rounds` rounds and `min_seconds` of measured time.
 
     warmup      untimed runs of each before the first round
-    references  one for each subject, measured after each of its turns (`reference.py`)
+    references  one for each subject, measured after each of its turns (`reference.py`);  networks  the same
     enough      whether a subject is known well enough; while one is not, all go on, for `PATIENCE` times as long at most
     on_round    is told after every round which share of the work is done, 0..1
 
     A subject that raises keeps the reason in `Timing.error` and is not called again; the others go on.
     """
     timings = [Timing(reference=Timing() if references else None) for _ in subjects]
-    beside = dict(zip(map(id, timings), references or (), strict=False))
+    beside: dict[int, list[tuple[Callable[[], object], Timing]]] = {id(timing): [] for timing in timings}
+    for timing, work in zip(timings, references or (), strict=False):
+        assert timing.reference is not None
+        beside[id(timing)].append((work, timing.reference))
+    for timing, network in zip(timings, networks or (), strict=False):
+        if network is not None:
+            timing.network = Timing()
+            beside[id(timing)].append((network, timing.network))
     began = clock_ns()
 
     def turn(subject: Callable[[], object], timing: Timing, runs: int, keep: bool) -> None:
@@ -124,9 +134,9 @@ def measure(
                 turn(subject, timing, 1, keep=False)
                 if timing.error is None:
                     turn(subject, timing, ROUND, keep=True)
-                if timing.reference is not None:
-                    turn(beside[id(timing)], timing.reference, 1, keep=False)
-                    turn(beside[id(timing)], timing.reference, REFERENCE_RUNS, keep=True)
+                for work, other in beside[id(timing)]:
+                    turn(work, other, 1, keep=False)
+                    turn(work, other, REFERENCE_RUNS, keep=True)
             forward = not forward
     finally:
         if collecting:

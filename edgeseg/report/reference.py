@@ -4,8 +4,12 @@ A report measures it beside each file, in the same rounds. Another report of the
 long as this each file takes, so that a processor that is clocked lower, or shared, does not look like a slower file.
 
 It is made as long as the file's own inference: what is shorter than a scheduler's time slice is hardly ever interrupted, what
-is longer always, and both must suffer alike. And it is made of what inference is made of, arithmetic in the caches and
-memory that is streamed through: other programs slow one by the processor they share and the other by the memory.
+is longer always, and both must suffer alike.
+
+Best is another network in the same runtime. Of 12 reports of the default model's ONNX file, made on two hardware threads whose
+neighbours came and went, pairs differed by 5.3 % (root of the mean square) as multiples of arithmetic and by 2.6 % as multiples of
+`NETWORK`; those of its TFLite file by 2.2 % and 1.6 %. But a runtime that has itself become slower would not be found out so:
+where versions differ arithmetic counts, in the caches and with memory that is streamed through, as inference has both.
 
 No library with threads of its own has a part in it: after a matrix product OpenBLAS's second thread waits by spinning, and was
 as busy beside the files as the files were.
@@ -25,12 +29,13 @@ MIDDLE = (16384, 20)  # 64 KiB each: more than that holds, less than second-leve
 FAR = (1 << 20, 1)  # 4 MiB each: more than those hold
 WORK = 2  # raised when the unit changes: reports of another one cannot be compared
 LONGEST_MS = 20.0
+NETWORK = "person-small"  # a model that ships
 TRIES = 5
 
 
 @dataclass(frozen=True)
 class Reference:
-    """`repeats` units of work: arithmetic on vectors of three lengths, on one thread."""
+    """`repeats` units of work: of arithmetic on vectors of three lengths, on one thread, or of inference."""
 
     repeats: int
     unit: Callable[[], object]
@@ -40,9 +45,9 @@ class Reference:
             self.unit()
 
 
-def reference_like(subject: Callable[[], object]) -> Reference:
-    """A reference that takes about as long as `subject`, `LONGEST_MS` at most."""
-    unit = _unit()
+def reference_like(subject: Callable[[], object], unit: Callable[[], object] | None = None) -> Reference:
+    """A reference that takes about as long as `subject`, `LONGEST_MS` at most: of arithmetic, or of any other `unit`."""
+    unit = unit or _unit()
     wanted = min(_quickest_ms(subject), LONGEST_MS)
     return Reference(max(1, round(wanted / _quickest_ms(unit))), unit)
 

@@ -14,11 +14,11 @@ from edgeseg.report.costs import layer_to_json
 from edgeseg.report.energy import Meter
 from edgeseg.report.kernels import assign, by_operator
 from edgeseg.report.latency import Timing
+from edgeseg.report.openings import FORMATS, Beside
 from edgeseg.report.operators import profile
 from edgeseg.report.reference import WORK
 from edgeseg.runtime.session import Session
 
-FORMATS = {"litert": "tflite", "ort": "onnx"}  # what each backend runs
 PERCENTS = tuple(5 * i / 2 for i in range(41))  # at which the distribution of latencies is kept
 ENERGY_S = 1.0  # inferences that energy is counted over
 DISTINCT = ("model", "size_hw", "format", "precision", "threads")  # what tells rows apart
@@ -46,8 +46,10 @@ def describe(path: Path, session: Session, threads: int) -> Row:
     }
 
 
-def times_of(timing: Timing, cold_ms: float, repeats: int) -> Row:
-    """What the clock said. `repeats` are the units of reference work in `timing.reference` (`reference.py`)."""
+def times_of(timing: Timing, cold_ms: float, repeats: int, beside: Beside | None = None) -> Row:
+    """What the clock said. `repeats` are the units of arithmetic in `timing.reference` (`reference.py`); `beside` is what
+    `timing.network` is of.
+    """
     row: Row = {
         "latency_ms": timing.percentiles() | {"cold": cold_ms},
         "quantiles_ms": timing.quantiles(PERCENTS),
@@ -63,6 +65,10 @@ def times_of(timing: Timing, cold_ms: float, repeats: int) -> Row:
             "reference_wall_ms": _medians(timing.reference.rounds),
             "reference_cpu_ms": _medians(timing.reference.cpu),
         }
+        if beside is not None and timing.network is not None and timing.network.error is None:
+            row |= {"network": beside.name, "network_repeats": beside.work.repeats}
+            row["blocks"]["network_wall_ms"] = _medians(timing.network.rounds)
+            row["blocks"]["network_cpu_ms"] = _medians(timing.network.cpu)
     return row
 
 

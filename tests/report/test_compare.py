@@ -65,6 +65,26 @@ def test_too_little_to_compare():
     assert change(row(3.0, blocks=4), row(3.0)) is None
 
 
+def beside(row, name, ms):
+    """`row` as measured beside a network of `ms`, called `name`."""
+    count = len(row["blocks"]["wall_ms"])
+    network = {"network_wall_ms": [ms] * count, "network_cpu_ms": [ms] * count}
+    return row | {"network": name, "network_repeats": 2, "blocks": row["blocks"] | network}
+
+
+def test_the_same_network_in_the_same_runtime_comes_before_arithmetic():
+    old = beside(row(3.0, noise=0), "net, runtime 1", 4.0)
+    # The runtime took half as long again, the arithmetic no longer: what the file takes longer, the network does too.
+    new = row(4.5, noise=0)
+    assert change(old, beside(new, "net, runtime 1", 6.0)).value == pytest.approx(1.0)
+    assert change(old, beside(new, "net, runtime 1", 4.0)).value == pytest.approx(1.5)
+    # Another version of the runtime, or a report from before: it may be the runtime that has become slower.
+    assert change(old, beside(new, "net, runtime 2", 6.0)).value == pytest.approx(1.5)
+    assert change(old, new).value == pytest.approx(1.5)
+    assert change(old | {"reference_work": 2}, beside(new, "net, runtime 1", 6.0)) is not None
+    assert change(old | {"reference_work": 2}, beside(new, "net, runtime 2", 6.0)) is None
+
+
 def test_other_reference_work_cannot_be_compared():
     now = row(3.0) | {"reference_work": 2}
     assert change(now, now) is not None
