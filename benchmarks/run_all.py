@@ -2,7 +2,7 @@
 
 python benchmarks/run_all.py                     all of them, about 20 minutes on an idle machine
 python benchmarks/run_all.py --resume            those alone that were not stored in the last hour: after an interruption
-python benchmarks/run_all.py frame_cost          one of them; `regression_trials` runs only when it is named
+python benchmarks/run_all.py frame_cost          one of them; `regression_trials` run only when they are named
 python benchmarks/run_all.py --quick             a try of everything: figures with wide intervals
 
 Then `python scripts/make_tables.py` writes the README's tables. `make measure` does both. A benchmark that fails keeps the
@@ -42,8 +42,9 @@ COMMANDS = {
     **{name: (("int8_vs_float.py", model), ("--min-seconds", "0.5")) for name, model in COMPARED.items()},
     "frame_cost": (("frame_cost.py",), ("--runs", "10")),
     "regression_trials": (("regression_trials.py",), ("--trials", "2")),
+    "regression_trials_onnx": (("regression_trials.py", "--format", "onnx"), ("--trials", "2")),
 }
-WHEN_NAMED = {"regression_trials"}
+WHEN_NAMED = {"regression_trials", "regression_trials_onnx"}
 
 
 @click.command(help=__doc__)

@@ -133,34 +133,35 @@ def compression(one: Any) -> str:
     return _measured([one], "one thread, in turn", head, rows, "lrrlll")
 
 
-@of("regression_trials")
-def trials(one: Any) -> str:
+def trials(stored: Stored, folder: Path) -> str:
     """How often `edgeseg report` was right about the same file, and about one made slower."""
-    result = one["result"]
+    found = [stored[name] for name in TRIALS if name in stored]
+    if not found:
+        return ""
     rows = []
-    for kind, title in (("same", "the same file"), ("slower", "{value:.2f} times as long ({low:.2f} to {high:.2f})")):
-        changes = [trial[kind] for trial in result["trials"]]
-        values, lows = ([change[key] for change in changes] for key in ("value", "low"))
-        loads = [change["load_1min"] for change in changes]
-        rows.append(
-            [
-                title.format(**result["slower"]),
-                f"{min(values):.3f} to {max(values):.3f}",
-                f"{min(lows):.3f} to {max(lows):.3f}",
-                f"{min(loads):.1f} to {max(loads):.1f}",
-                f"{result[f'{kind}_called_slower']} of {len(changes)}",
-            ]
-        )
-    tolerance = f"called slower by more than {result['tolerance_percent']:g} %"
-    head = [result["file"], "found, times as long", "low end of the interval", "load", tolerance]
-    return _measured(
-        [one],
-        f"one thread, {result['min_seconds']:g} s a report at least",
-        head,
-        rows,
-        "lrrrr",
-        "python benchmarks/run_all.py regression_trials",
-    )
+    for result in (one["result"] for one in found):
+        for kind, title in (("same", "the same file"), ("slower", "{value:.2f} times as long ({low:.2f} to {high:.2f})")):
+            changes = [trial[kind] for trial in result["trials"]]
+            values, lows = ([change[key] for change in changes] for key in ("value", "low"))
+            loads = [change["load_1min"] for change in changes]
+            rows.append(
+                [
+                    result["file"],
+                    title.format(**result["slower"]),
+                    f"{min(values):.3f} to {max(values):.3f}",
+                    f"{min(lows):.3f} to {max(lows):.3f}",
+                    f"{min(loads):.1f} to {max(loads):.1f}",
+                    f"{result[f'{kind}_called_slower']} of {len(changes)}",
+                ]
+            )
+    first = found[0]["result"]
+    tolerance = f"called slower by more than {first['tolerance_percent']:g} %"
+    head = ["file", "", "found, times as long", "low end of the interval", "load", tolerance]
+    how = f"one thread, {first['min_seconds']:g} s a report at least"
+    return _measured(found, how, head, rows, "llrrrr", f"python benchmarks/run_all.py {' '.join(TRIALS)}")
+
+
+TRIALS = ("regression_trials", "regression_trials_onnx")
 
 
 def models(stored: Stored, folder: Path) -> str:

@@ -120,8 +120,8 @@ def test_trials():
         "slower_called_slower": 3,
     }
     text = tables.trials({"regression_trials": stored(result)}, tables.ASSETS)
-    assert "| the same file | 1.000 to 1.020 | 0.980 to 1.000 | 0.5 to 2.5 | 0 of 3 |" in text
-    assert "| 1.15 times as long (1.15 to 1.17) | 1.000 to 1.020 | 0.980 to 1.000 | 0.5 to 2.5 | 3 of 3 |" in text
+    assert "| a.tflite | the same file | 1.000 to 1.020 | 0.980 to 1.000 | 0.5 to 2.5 | 0 of 3 |" in text
+    assert "| a.tflite | 1.15 times as long (1.15 to 1.17) | 1.000 to 1.020 | 0.980 to 1.000 | 0.5 to 2.5 | 3 of 3 |" in text
 
 
 @pytest.mark.parametrize("make", [tables.int8, tables.frame, tables.compression, tables.trials])

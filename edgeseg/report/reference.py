@@ -7,9 +7,9 @@ It is made as long as the file's own inference: what is shorter than a scheduler
 is longer always, and both must suffer alike.
 
 Best is another network in the same runtime. Of 12 reports of the default model's ONNX file, made on two hardware threads whose
-neighbours came and went, pairs differed by 5.3 % (root of the mean square) as multiples of arithmetic and by 2.6 % as multiples of
-`NETWORK`; those of its TFLite file by 2.2 % and 1.6 %. But a runtime that has itself become slower would not be found out so:
-where versions differ arithmetic counts, in the caches and with memory that is streamed through, as inference has both.
+neighbours came and went, pairs differed by 5.3 % (root of the mean square) as multiples of arithmetic and by 2.6 % as
+multiples of `NETWORK`; those of its TFLite file by 2.2 % and 1.6 %. But a runtime that has itself become slower would not be
+found out so: where versions differ arithmetic counts, in the caches and with memory that is streamed through, like inference.
 
 No library with threads of its own has a part in it: after a matrix product OpenBLAS's second thread waits by spinning, and was
 as busy beside the files as the files were.
