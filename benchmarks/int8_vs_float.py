@@ -22,7 +22,7 @@ from edgeseg.report.page import to_json, to_markdown
 @click.command(help=__doc__)
 @click.argument("models", nargs=-1)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--min-seconds", type=click.FloatRange(0), default=10.0, show_default=True, help="Measured time of each file.")
+@click.option("--min-seconds", type=click.FloatRange(0), default=2.0, show_default=True, help="Measured time of each file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(models: tuple[str, ...], threads: int, min_seconds: float, as_json: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
