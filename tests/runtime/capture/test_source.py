@@ -93,7 +93,7 @@ def _folder(path: Path) -> Path:
         (lambda d: d / "none.jpg", "does not exist"),
         (lambda d: _file(d / "p.jpg", b"hello"), "no picture or video"),
         (lambda d: _file(d / "p.jpg", b""), "no picture or video"),
-        (lambda d: _file(d / "p.png", b"\x89PNG\r\n\x1a\n" + b"0" * 99), "not a picture|cannot be decoded"),
+        (lambda d: _file(d / "p.png", b"\x89PNG\r\n\x1a\n" + bytes(99)), "not a picture|cannot be decoded"),
         (lambda d: _file(d / "v.mp4", b"\0\0\0\x18ftypmp42" + b"0" * 99), "no picture or video"),
         (lambda d: _folder(d / "f"), "holds no pictures"),
     ],
