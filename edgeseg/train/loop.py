@@ -102,9 +102,10 @@ def train(
         now = time.monotonic() - started
         return where.same(now) if schedule.minutes else now  # by the clock all must agree on the learning rate
 
+    judged = bool(rows and rows[-1].scores)
     for epoch in range(len(rows), schedule.epochs):
         progress = schedule.progress(epoch, elapsed())
-        if progress >= 1:
+        if progress >= 1 and judged:
             break
         where.seed(schedule.seed, epoch)
         learner.network.train()
@@ -114,7 +115,7 @@ def train(
         steps, done, total = data.steps(batch * schedule.accumulate), 0, torch.zeros((), device=where.device)
         for step in range(steps):
             progress = schedule.progress(epoch + step / steps, elapsed())
-            if progress >= 1:  # out of time in the middle of an epoch
+            if progress >= 1 and done:  # out of time; when that was while the last epoch was written, after one more step
                 break
             total += learner.step(islice(batches, schedule.accumulate), schedule.accumulate, schedule.rate(progress))
             done += 1
@@ -127,9 +128,10 @@ def train(
             raise ModelError(f"the loss is {loss} in epoch {epoch + 1}; give a lower --rate, and --resume goes on before it")
         now = elapsed()
         progress = schedule.progress(epoch + 1, now)
-        judged = where.first and (progress >= 1 or (epoch + 1) % schedule.evaluate_every == 0)
+        judged = progress >= 1 or (epoch + 1) % schedule.evaluate_every == 0
         estimate = LAST_ESTIMATE if progress >= 1 else ESTIMATE
-        scores = _judge(learner, data, batch, schedule, validation, out / "last.safetensors", estimate) if judged else {}
+        mine = judged and where.first
+        scores = _judge(learner, data, batch, schedule, validation, out / "last.safetensors", estimate) if mine else {}
         rows.append(Row(epoch + 1, time.monotonic() - started, loss, schedule.rate(progress), scores))
         if where.first:
             save_state(state, learner, rows, settings, rows[-1].seconds)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import time
 from pathlib import Path
 
 import cv2
@@ -155,3 +156,10 @@ def test_the_clock_ends_a_training_and_it_is_judged(tmp_path: Path) -> None:
     assert 1.5 <= state["seconds"] < 60
     assert 0.005 <= state["rows"][-1]["learning_rate"] / 0.02 < 0.1  # by epochs the schedule would have hardly begun
     assert learn(tmp_path, epochs=100_000, minutes=0.025, resume=True) == [f"resuming after epoch {len(lines)}"]
+
+
+def test_a_clock_that_runs_out_between_two_epochs_does_not_leave_the_last_one_unjudged(tmp_path: Path) -> None:
+    """An epoch takes milliseconds; what is done with its rows takes until after the end."""
+    lines = learn(tmp_path, epochs=100_000, minutes=0.025, records=[lambda rows, ended: time.sleep(1.6)])
+    assert lines[-1].count("iou") == 2
+    assert len(lines) <= 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from edgeseg.models import MODELS
 from edgeseg.models.checkpoint import ModelCard
 from edgeseg.models.layers import SegmentationNetwork, conv_bn
+from edgeseg.train.curves import Record
 from edgeseg.train.distributed import Processes, processes
 from edgeseg.train.loop import train
 from edgeseg.train.samples import Augmentation, Sample
@@ -84,6 +86,7 @@ def learn(
     resume: bool = False,
     minutes: float | None = None,
     where: Processes | None = None,
+    records: Sequence[Record] = (),
 ) -> list[str]:
     """The lines that were told. The result is in `out`."""
     MODELS.update(NETWORKS)
@@ -102,6 +105,7 @@ def learn(
         samples = pictures(14)
         train(
             card, samples, held, rooms, out, schedule, shares={"a": 1.5}, resume=resume, where=where, tell=lines.append,
+            records=records,
         )  # fmt: skip
     finally:
         for name in NETWORKS:
