@@ -24,6 +24,7 @@ Pixels = npt.NDArray[np.uint8]  # (n, 8) alphas, or (n, 8, 3) colours
 EVERYWHERE = (slice(None), slice(None))
 
 _ALL = np.uint64(2**64 - 1)
+_WORD, _COLOURS = np.dtype(np.uint64), np.dtype((np.void, 3 * WIDTH))  # one chunk of an alpha, and of a frame
 
 
 class Chunks:
@@ -76,6 +77,6 @@ def _mixed(words: npt.NDArray[Any], buffers: Buffers) -> npt.NDArray[np.bool_]:
 
 def _items(picture: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
     """`picture` as a row of opaque items of one chunk each: moved by a copy of so many bytes, not pixel by pixel."""
-    size = WIDTH * 3 if picture.ndim == 3 else WIDTH
+    kind = _COLOURS if picture.ndim == 3 else _WORD
     flat = picture.reshape(-1)
-    return flat[: flat.size // size * size].view(f"V{size}" if size > WIDTH else np.uint64)
+    return flat[: flat.size // kind.itemsize * kind.itemsize].view(kind)

@@ -124,12 +124,16 @@ class Framings:
     def __init__(self, main: Session, others: dict[tuple[int, int], Path], opened: Callable[[Path], Session]) -> None:
         self._sessions = {main.spec.size: main}
         self._others, self._opened = others, opened
+        self._last: tuple[tuple[int, int], Session] | None = None  # a video asks for the same one again and again
 
     def nearest(self, size_hw: tuple[int, int]) -> Session:
         """The session for frames of `size_hw` (height, width)."""
+        if self._last is not None and self._last[0] == size_hw:
+            return self._last[1]
         chosen = nearest_framing([*self._sessions, *(size for size in self._others if size not in self._sessions)], size_hw)
         if chosen not in self._sessions:
             self._sessions[chosen] = self._opened(self._others[chosen])
+        self._last = size_hw, self._sessions[chosen]
         return self._sessions[chosen]
 
 

@@ -48,10 +48,12 @@ def blend(
         cv2.multiply(under, rest, dst=under, scale=1 / 255)
         cv2.add(person, under, dst=person)
         done += len(indices)
-    last = _blend_tail(frame, alpha, out, room, chunks.tail)
+    broken = chunks.tail.stop > chunks.tail.start
+    last = _blend_tail(frame, alpha, out, room, chunks.tail) if broken else None
     cv2.copyTo(frame[chunks.seen], alpha[chunks.seen], out[chunks.seen])
     scatter(out, chunks.indices, mixed[:count])
-    out.reshape(-1, 3)[chunks.tail] = last
+    if last is not None:
+        out.reshape(-1, 3)[chunks.tail] = last
 
 
 def _share(person: Pixels, weight: Pixels, rest: Pixels, room: Pixels | None) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from edgeseg.runtime.arrays import Alpha, Frame
 from edgeseg.runtime.buffers import Buffers
 from edgeseg.runtime.composite.bokeh import blur_disc, bytes_of, light_of
+from edgeseg.runtime.refinement.morphology import disc
 from edgeseg.runtime.tensors import shrink
 
 Kind = Literal["gaussian", "box", "bokeh"]
@@ -38,8 +39,7 @@ def masked_blur(
     """
     buffers = buffers or Buffers()
     height, width = alpha.shape
-    reach = 2 * max(1, round(guard)) + 1
-    grown = cv2.dilate(alpha, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    grown = cv2.dilate(alpha, disc(max(1, round(guard))))
     # Half a person is no room: 1 - 2 alpha, not below 0.
     weight: Alpha = cv2.LUT(grown, _ROOM_WEIGHT)  # type: ignore[assignment]
     if not weight.any():  # no room is seen at all: there is nothing to keep apart
@@ -50,7 +50,7 @@ def masked_blur(
     near = _BLURS[kind](planes, sigma, buffers)
     wide = blur_gaussian(coarse.copy(), sigma) + THIN * FULL / mean[3] * mean
     wide *= FULL / wide[..., 3:]
-    far = buffers.take(f"far {near.dtype}", near.shape, near.dtype)
+    far = buffers.take("far", near.shape, near.dtype)
     cv2.resize(wide.astype(near.dtype), (width, height), dst=far, interpolation=cv2.INTER_LINEAR)
     both = buffers.take("both", near.shape, np.float32)
     cv2.addWeighted(near, 1 - THIN, far, THIN, 0, dst=both, dtype=cv2.CV_32F)

@@ -93,8 +93,9 @@ class Refiner:
         if len(chunks.indices):
             cv2.LUT(chunks.alphas, _STEP, dst=chunks.alphas)
             scatter(out, chunks.indices, chunks.alphas)
-        tail = out.reshape(-1)[chunks.tail]
-        tail[:] = _STEP[tail]
+        if chunks.tail.stop > chunks.tail.start:
+            tail = out.reshape(-1)[chunks.tail]
+            tail[:] = _STEP[tail]
         return chunks
 
     def step(self, plane: Alpha) -> Alpha:
