@@ -118,10 +118,12 @@ def compression(one: Any) -> str:
         # The others are of a class or a source.
         overall = {name: pair for name, pair in row["accuracy"].items() if "/" not in name}
         accuracy = ", ".join(f"{name} {before:.3f} -> {after:.3f}" for name, (before, after) in overall.items())
+        inputs = " -> ".join(dict.fromkeys(f"{height}x{width}" for height, width in row["sizes_hw"]))
         macs, size = ([value / 1e6 for value in row["macs"]], [value / 1e3 for value in row["size_bytes"]])
         rows.append(
             [
                 f"{row['from']} -> {row['to']}",
+                inputs,
                 "{:.0f} -> {:.0f}".format(*macs),
                 "{:.0f} -> {:.0f}".format(*size),
                 "{value:.2f}x ({low:.2f} to {high:.2f})".format(**row["speedup"]),
@@ -129,8 +131,8 @@ def compression(one: Any) -> str:
                 f"`{row['command']}`",
             ]
         )
-    head = ["network", "MMAC", "kB", "speed", "accuracy", "command"]
-    return _measured([one], "one thread, in turn", head, rows, "lrrlll")
+    head = ["network", "input", "MMAC", "kB", "speed", "accuracy", "command"]
+    return _measured([one], "one thread, in turn", head, rows, "llrrlll")
 
 
 def trials(stored: Stored, folder: Path) -> str:

@@ -97,6 +97,7 @@ def test_compression():
     one = {
         "from": "a",
         "to": "b",
+        "sizes_hw": [[256, 416], [192, 320]],
         "macs": [2e8, 1e8],
         "size_bytes": [4000, 1000],
         "speedup": {"value": 2.0, "low": 1.9, "high": 2.1},
@@ -104,8 +105,10 @@ def test_compression():
         "command": "edgeseg compress a",
     }
     text = tables.compression({"compression": stored({"rows": [one]})}, tables.ASSETS)
-    cells = "a -> b | 200 -> 100 | 4 -> 1 | 2.00x (1.90 to 2.10) | portraits 0.951 -> 0.949 | `edgeseg compress a`"
-    assert f"| {cells} |" in text
+    cells = "a -> b | 256x416 -> 192x320 | 200 -> 100 | 4 -> 1 | 2.00x (1.90 to 2.10) | portraits 0.951 -> 0.949"
+    assert f"| {cells} | `edgeseg compress a` |" in text
+    one["sizes_hw"] = [[256, 416], [256, 416]]
+    assert "| a -> b | 256x416 | 200" in tables.compression({"compression": stored({"rows": [one]})}, tables.ASSETS)
 
 
 def test_trials():

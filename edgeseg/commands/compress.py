@@ -15,7 +15,7 @@ from edgeseg.errors import MissingExtraError, ShortfallError, UsageError
 
 @click.command()
 @click.argument("model")
-@click.option("--recipe", metavar="NAME|FILE.toml", help="What to do: eighth, jetson, phone, pi4, pi5, third, or a FILE.")
+@click.option("--recipe", metavar="NAME|FILE.toml", help="What to do: eighth, half, jetson, phone, pi4, pi5, third, or a FILE.")
 @click.option("--data", type=path_type, multiple=True, help="Data folder (images/, masks/ or labels/); repeatable.")
 @click.option("--validation", type=path_type, multiple=True, help="Data folder that only judges; needed with labels/.")
 @click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeseg.commands.compress import compress
 from edgeseg.errors import UsageError
 from edgeseg.recipes.budget import Budget, Floor
 from edgeseg.recipes.recipe import PRESETS, load_recipe, parse_recipe, presets
@@ -98,7 +99,7 @@ def test_refusals_are_one_line(text: str, message: str) -> None:
 
 
 def test_a_name_that_is_none() -> None:
-    with pytest.raises(UsageError, match=r"there is no recipe pi3; give a TOML file, or one of: eighth, jetson, phone"):
+    with pytest.raises(UsageError, match=r"there is no recipe pi3; give a TOML file, or one of: eighth, half, jetson, phone"):
         load_recipe("pi3")
     with pytest.raises(UsageError, match=r"there is no recipe some/file.toml"):
         load_recipe("some/file.toml")
@@ -121,5 +122,11 @@ def test_presets_have_a_reason_and_end_in_files(name: str) -> None:
     assert recipe.floor.max_drop is not None
 
 
-def test_there_is_a_preset_for_each_device_and_two_for_any() -> None:
-    assert presets() == ["eighth", "jetson", "phone", "pi4", "pi5", "third"]
+def test_there_is_a_preset_for_each_device_and_three_for_any() -> None:
+    assert presets() == ["eighth", "half", "jetson", "phone", "pi4", "pi5", "third"]
+
+
+def test_the_help_names_every_preset() -> None:
+    """It is written out there: help is shown without importing what compresses."""
+    (recipe,) = (option for option in compress.params if option.name == "recipe")
+    assert f"What to do: {', '.join(presets())}, or a FILE." == recipe.to_info_dict()["help"]
