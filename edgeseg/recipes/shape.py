@@ -181,9 +181,8 @@ def _check_layers(step: Substitute, network: nn.Module, there: set[str]) -> None
             continue
         named = [name for name in layers if name and fnmatch.fnmatchcase(name, pattern)]
         if not named:
-            raise UsageError(
-                f"there is no layer {pattern!r} for {step.kind}; some are: {', '.join(sorted(there)[:4]) or 'none'}"
-            )
+            some = f"some are: {', '.join(sorted(there)[:4])}" if there else "this network has none; leave the step out"
+            raise UsageError(f"there is no layer {pattern!r} for {step.kind}; {some}")
         first = next((name for name in named if isinstance(layers[name], nn.Conv2d)), named[0])
         reason = why_not(layers[first], step.kind) or "it gives the logits, or nothing would be saved"
         raise UsageError(f"layer {first} has no form as {step.kind}: {reason}")
