@@ -31,6 +31,7 @@ from edgeseg.train.log import Row, last_scores, write_log
 from edgeseg.train.samples import Pictures, Sample
 from edgeseg.train.schedule import Schedule
 from edgeseg.train.state import load_state, save_state
+from edgeseg.train.statistics import typical
 from edgeseg.train.task import Task
 from edgeseg.train.validate import Held, validate
 from edgeseg.whole import make_folder, remove_parts
@@ -160,8 +161,8 @@ def _judge(
 ) -> dict[str, float]:
     """Validation scores of the averaged network, which is written to `path` with them."""
     card, device = learner.card, learner.where.device
-    batches = data.batches(schedule.framings or (card.size,), batch)
-    images = (image.to(device, memory_format=torch.channels_last) for image, _ in islice(batches, estimate))
+    batches = typical(data, schedule.framings or (card.size,), batch, estimate)
+    images = (image.to(device, memory_format=torch.channels_last) for image in batches)
     network = averaged_network(card, learner.averaged, images, device, schedule.precision)
     batches.close()
     scores = validate(lambda image: network(image.to(device)).cpu(), validation, card)
