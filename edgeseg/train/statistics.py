@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from itertools import count
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from edgeseg.runtime.tensors import shrink
 from edgeseg.spec import nearest_framing
 from edgeseg.train.samples import Pictures, Size, to_tensors
 
@@ -47,7 +47,8 @@ def plain(data: Pictures, sizes: Sequence[Size], batch: int) -> Iterator[Tensor]
         for index in np.random.default_rng((data.seed, round_)).permutation(len(data.samples)):
             frame = data.samples[index].frame
             size = nearest_framing(tuple(groups), frame.shape[:2])
-            groups[size].append(to_tensors(shrink(frame, size), None)[0])
+            small = np.asarray(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)  # as `validate` does
+            groups[size].append(to_tensors(small, None)[0])
             if len(groups[size]) == batch:
                 yield torch.stack(groups[size])
                 groups[size] = []
