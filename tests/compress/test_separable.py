@@ -124,13 +124,18 @@ def test_the_error_is_that_of_the_outputs() -> None:
 def test_pictures_lessen_the_error(multiplier: int, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Channels that go together make up for each other; also in layers that are too large for all to be solved for."""
     monkeypatch.setattr(separable, "LARGEST", largest)
-    conv = nn.Conv2d(8, 8, 3, padding=1).requires_grad_(False)
     common = random(4, 1, 20, 20)
     image = (common + 0.3 * random(4, 8, 20, 20, seed=1)).relu()
     other = (random(4, 1, 20, 20, seed=2) + 0.3 * random(4, 8, 20, 20, seed=3)).relu()
-    unseen = measured(conv, other)
-    plain, fitted = (dense_weight(separate(conv, multiplier, moments)) for moments in (None, measured(conv, image)))
-    assert unseen.error(fitted) < 0.7 * unseen.error(plain)
+    ratios = []
+    for seed in range(8):  # now and then a plain form happens to be a good one
+        torch.manual_seed(seed)
+        conv = nn.Conv2d(8, 8, 3, padding=1).requires_grad_(False)
+        unseen = measured(conv, other)
+        plain, fitted = (dense_weight(separate(conv, multiplier, moments)) for moments in (None, measured(conv, image)))
+        ratios.append(unseen.error(fitted) / unseen.error(plain))
+    assert sum(ratios) / len(ratios) < 0.7
+    assert max(ratios) < 0.8
 
 
 def test_a_channel_that_no_picture_wakes_keeps_its_weights() -> None:
