@@ -10,10 +10,11 @@ from types import TracebackType
 import numpy as np
 
 from edgeseg import assets
+from edgeseg.runtime import native
 from edgeseg.runtime.arrays import Frame, Shot
 from edgeseg.runtime.backends import BackendName
 from edgeseg.runtime.buffers import Buffers
-from edgeseg.runtime.composite.backgrounds import Background, Transparent, open_background
+from edgeseg.runtime.composite.backgrounds import Background, Blurred, Transparent, open_background
 from edgeseg.runtime.composite.blend import blend, veil
 from edgeseg.runtime.composite.edge_colours import add_light, check_light_wrap, clean_room, cut_out, wrapped_light
 from edgeseg.runtime.composite.masked_blur import Kind
@@ -175,6 +176,10 @@ class Blur:
         work.alpha = np.ascontiguousarray(work.alpha)  # a stage may have put one of its own there
         if isinstance(self.background, Transparent):
             cut_out(work, clean_room(work, self._buffers), self._buffers)
+            return
+        if isinstance(self.background, Blurred) and not self.light_wrap and native.available():
+            small, alike = self.background.soften(work)
+            native.compose(work.frame, work.alpha, small, work.out, alike)
             return
         self.background.draw(work)
         light = wrapped_light(work, self.light_wrap, self._buffers) if self.light_wrap else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 
+from edgeseg.runtime import native
 from edgeseg.runtime.arrays import Frame
 from edgeseg.runtime.buffers import Buffers
 from edgeseg.runtime.tensors import stretch
@@ -40,7 +41,10 @@ class Pyramid:
             depth += 1
             if depth == len(self._levels):
                 half = self._buffers.take(f"level {depth}", (rows // 2, columns // 2, *level.shape[2:]))
-                cv2.resize(level, (columns // 2, rows // 2), dst=half, interpolation=cv2.INTER_LINEAR)
+                if level.ndim == 3 and not (rows % 2 or columns % 2) and native.available():
+                    native.halve(level, half)
+                else:
+                    cv2.resize(level, (columns // 2, rows // 2), dst=half, interpolation=cv2.INTER_LINEAR)
                 self._levels.append(half)
 
     def shrunk(self, size: tuple[int, int]) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -28,12 +29,22 @@ def install(folder: Path, machine: str) -> None:
         mark.touch()
     for stale in (wheels, ROOT / "build" / "lib"):  # the latter is setuptools', which never takes a module out of it again
         shutil.rmtree(stale, ignore_errors=True)
-    _run([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(ROOT)])
-    _run([*target, "--no-deps", *map(str, wheels.glob("*.whl"))])
+    _run([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(ROOT)], _compiler(machine))
+    fitting = ["--python-version", PYTHON, "--only-binary=:all:", "--platform", f"linux_{machine}"]
+    _run([*target, "--no-deps", *fitting, *map(str, wheels.glob("*.whl"))])
 
 
-def _run(command: list[str]) -> None:
+def _compiler(machine: str) -> dict[str, str]:
+    """What makes a wheel one for `machine`, its kernels compiled for it; where there is no compiler for that, without them."""
+    compiler = f"{machine}-linux-gnu-gcc"
+    if shutil.which(compiler) is None:
+        click.echo(f"no {compiler}: the wheel is made without its kernels", err=True)
+        return {"EDGESEG_PURE": "1"}
+    return {"CC": compiler, "LDSHARED": f"{compiler} -shared", "_PYTHON_HOST_PLATFORM": f"linux-{machine}"}
+
+
+def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
     """Silent unless it fails: pip compares what it puts there with what is installed here, and finds conflicts."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False)
     if done.returncode:
         raise click.ClickException(f"{' '.join(command[:6])} ... failed: {done.stderr.strip().splitlines()[-1:]}")

@@ -41,6 +41,25 @@ session = open_session(sys.argv[1])
 frames = {path.stem: cv2.imread(str(path)) for path in sorted(Path(sys.argv[2]).glob("*.png"))}
 numpy.savez(sys.argv[3], **{name: session.run(session.prepare(frame)) for name, frame in frames.items()})
 """
+# Every kernel once, on what is the same everywhere.
+KERNELS = """
+import sys, numpy
+from edgeseg.runtime import native
+if not native.available():
+    sys.exit("none")
+values = (numpy.arange(720 * 1280 * 3, dtype=numpy.uint64) ** 2 // 977).astype(numpy.uint8).reshape(720, 1280, 3)
+plane = (numpy.add.outer(numpy.arange(180), numpy.arange(320)) * 7 // 4).clip(0, 255).astype(numpy.uint8)
+half, alpha, q = numpy.zeros((360, 640, 3), "u1"), numpy.zeros((720, 1280), "u1"), numpy.zeros((180, 320), "u1")
+blended, composed = values[::-1].copy(), numpy.zeros_like(values)
+guide, colours = values[:180, :320].copy(), values[:45, :80].copy()
+native.halve(values, half)
+native.finish(plane, alpha)
+native.blend(values, alpha, blended, values[:, ::-1].copy())
+native.compose(values, alpha, colours, composed, 4)
+matte = (plane[::4, ::4] / numpy.float32(255)).astype(numpy.float32)
+native.guided(guide, colours, matte, (3, 2, 45, 80), 2, 1, 2e-4, q)
+numpy.savez(sys.argv[1], half=half, alpha=alpha, blended=blended, composed=composed, q=q)
+"""
 
 
 @click.command(help=__doc__)
@@ -66,6 +85,7 @@ def main(data: Path | None, count: int) -> None:
     for asset in assets.trained().values():
         failures += compare(asset.files["tflite", "int8"], images)
     failures += sum(blurred(images, board) for board in BOARDS)
+    failures += sum(kernels(board) for board in BOARDS)
     if failures:
         raise click.ClickException(f"{failures} of these are not as they should be")
 
@@ -104,6 +124,25 @@ def blurred(images: Path, board: str) -> int:
         green = [float((np.abs(shot.frame.astype(int) - (0, 255, 0)).max(axis=2) < 60).mean()) for shot in source]
     good = report["frames"] == len(green) == len(frames) and all(share > 0.05 for share in green)
     tell(good, f"{board} edgeseg blur: {report['frames']} frames, {min(green, default=0):.0%} of one green at the least")
+    return not good
+
+
+def kernels(board: str) -> bool:
+    """Whether the kernels there, where they have been compiled, give other bytes than here. Floats may round one apart."""
+    found = {}
+    for place in ("here", board):
+        archive = FOLDER / f"kernels-{place}.npz"
+        try:
+            python(place, "-c", KERNELS, str(archive))
+        except click.ClickException as error:
+            if not str(error).rstrip().endswith("none"):
+                raise
+            click.echo(f"skipped: no kernels {place}")
+            return False
+        found[place] = dict(np.load(archive))
+    apart = {name: int(np.abs(a.astype(int) - found[board][name]).max()) for name, a in found["here"].items()}
+    good = all(steps <= (name == "q") for name, steps in apart.items())
+    tell(good, f"{board} kernels: bytes apart {', '.join(f'{name} {steps}' for name, steps in apart.items())}")
     return not good
 
 

@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import sys
+
 import cv2
 import pytest
 from hypothesis import settings
@@ -11,6 +13,13 @@ from hypothesis import settings
 cv2.setNumThreads(1)
 settings.register_profile("edgeseg", deadline=None)  # how long an example takes says more of the machine than of the code
 settings.load_profile("edgeseg")
+
+
+@pytest.fixture(autouse=True)
+def same_weights():
+    """Networks that a test makes begin with the same weights in every run, whatever ran before."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

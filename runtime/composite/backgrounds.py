@@ -77,7 +77,11 @@ class Blurred:
         self._kind = kind
         self._buffers = Buffers()
 
-    def draw(self, work: Work) -> None:
+    def soften(self, work: Work) -> tuple[Frame, int]:
+        """The blurred room, small, and how many neighbouring rows are alike once it is enlarged: a divisor of their number.
+
+        It lasts until the next call.
+        """
         height, width = work.size
         short = min(height, width)
         sigma = (0.012 + 0.048 * self._strength) * short  # 9 to 43 pixels of 720
@@ -87,7 +91,11 @@ class Blurred:
         size = max(1, height // step), max(1, width // step)
         person, guard = work.alpha_shrunk(size), GUARD * short / step
         small = masked_blur(work.pyramid.shrunk(size), person, sigma / step, guard, self._kind, self._buffers)
-        alike = max(count for count in (1, *ALIKE) if height % count == 0 and (count == 1 or sigma >= count * SMOOTH_PX))
+        return small, max(count for count in (1, *ALIKE) if height % count == 0 and (count == 1 or sigma >= count * SMOOTH_PX))
+
+    def draw(self, work: Work) -> None:
+        height, width = work.size
+        small, alike = self.soften(work)
         once = work.out if alike == 1 else self._buffers.take("rows", (height // alike, width, 3))
         cv2.resize(small, (width, height // alike), dst=once, interpolation=cv2.INTER_LINEAR)
         if alike > 1:  # copying a row is cheaper than interpolating it

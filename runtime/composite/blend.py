@@ -11,6 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from edgeseg.runtime import native
 from edgeseg.runtime.arrays import Alpha, Frame
 from edgeseg.runtime.buffers import Buffers
 from edgeseg.runtime.chunks import ROOM, WIDTH, Chunks, Pixels, gather, scatter
@@ -32,6 +33,9 @@ def blend(
           alpha F), so that a bright room leaves no fringe before a dark background.
     chunks  of `alpha`, where they are known
     """
+    if native.available():
+        native.blend(frame, alpha, out, room)
+        return
     buffers = buffers or Buffers()
     chunks = chunks or Chunks(alpha, buffers)
     count = len(chunks.indices)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeseg import __version__, assets
+from edgeseg.runtime import native
 from edgeseg.runtime.backends import litert, ort
 from edgeseg.runtime.doctor.checks import Check
 from edgeseg.runtime.doctor.video_devices import cameras, heat, pipewire, virtual_camera, window
@@ -66,6 +67,12 @@ def _backends() -> list[Check]:
             checks.append(Check(f"backend {name}", "missing", f"{runs} files cannot be run; {remedy}"))
     if all(check.verdict == "missing" for check in checks):
         checks.append(Check("backends", "bad", "no model can be run at all; pip install ai-edge-litert"))
+    if native.available():
+        checks.append(Check("kernels", "ok", "compiled for this processor"))
+    else:
+        why = "EDGESEG_NATIVE=0" if os.environ.get("EDGESEG_NATIVE") == "0" else "none compiled for this processor"
+        remedy = "where there is GCC, on x86-64 with AVX2 or on aarch64, install edgeseg again"
+        checks.append(Check("kernels", "missing", f"{why}: the blur is slower; {remedy}"))
     return checks
 
 

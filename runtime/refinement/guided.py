@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edgeseg.runtime import native
 from edgeseg.runtime.arrays import Alpha, Frame, Matte
 from edgeseg.runtime.buffers import Buffers
 from edgeseg.runtime.tensors import shrink
 
 RADIUS = 8  # in pixels of the guide: somewhat more than one pixel of a 64 x 64 matte covers
 EPS = 2e-4  # regularisation: variations of the guide below sqrt(eps) = 1.4 % count as flat
-STRIDE = 4  # the fit is made for every fourth pixel along both axes, from a guide of that size
+STRIDE = native.STRIDE  # the fit is made for every fourth pixel along both axes, from a guide of that size
 SMOOTH = 3  # width of the box that averages the coefficients of overlapping windows, in strides
 FAINT = 0.05  # where no window holds more of the person than this, nothing will be left of it: the final step begins at 0.25
 
@@ -51,8 +52,11 @@ class GuidedFilter:
             self._apply(self._fitted(colours, p), guide, q)
             return q
         q[:] = 0
-        top, left, bottom, right = self._seen(p)
-        if bottom > top:
+        top, left, bottom, right = seen = self._seen(p)
+        if bottom > top and native.available():
+            guide, p = np.ascontiguousarray(guide), np.ascontiguousarray(p)
+            native.guided(guide, colours, p, seen, self._reach, SMOOTH // 2, float(self._eps), q)
+        elif bottom > top:
             where = np.s_[top * STRIDE : bottom * STRIDE, left * STRIDE : right * STRIDE]
             self._apply(self._fitted(colours[top:bottom, left:right], p[top:bottom, left:right]), guide[where], q[where])
         return q

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeseg.errors import UsageError
+from edgeseg.runtime import native
 from edgeseg.runtime.arrays import Alpha, Frame, Matte
 from edgeseg.runtime.buffers import Buffers
 from edgeseg.runtime.chunks import Chunks, scatter
@@ -79,11 +80,14 @@ class Refiner:
             plane = self._filter(small, matte)
         return reshape(plane, self.how.opening, self.how.closing, self.how.growth)
 
-    def finish(self, plane: Alpha, out: Alpha) -> Chunks:
+    def finish(self, plane: Alpha, out: Alpha) -> Chunks | None:
         """Enlarge the plane into `out` (h, w), its ramp steepened by one smoothstep; never cut off before that.
 
-        Returns what of `out` is neither 0 nor 255; it lasts until the next call.
+        Returns what of `out` is neither 0 nor 255, where that has been found on the way; it lasts until the next call.
         """
+        if native.available():
+            native.finish(np.ascontiguousarray(plane), out)
+            return None
         seen = _enlarge_seen(plane, out)
         # Below LOW and above HIGH by saturation, which is cheap; the step itself only where a pixel lies between.
         rows = out[seen[0]].reshape(1, -1)  # OpenCV takes a scalar for an array where it meets one of 4 x 1

@@ -12,6 +12,8 @@ from edgeseg.runtime.chunks import Chunks, gather, scatter
 from edgeseg.runtime.pyramid import Pyramid
 from edgeseg.runtime.tensors import shrink
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.mark.parametrize("frame_size", [(720, 1280), (1280, 720), (479, 641), (90, 1), (1, 1), (64, 64)])
 @pytest.mark.parametrize("size", [(180, 320), (256, 256), (1, 1), (45, 7), (90, 160)])

@@ -13,6 +13,8 @@ from edgeseg.runtime import Shot, VideoSink, Work, open_background
 from edgeseg.runtime.composite import backgrounds
 from edgeseg.runtime.composite.backgrounds import Background, cover
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 def drawn(background: Background, size: tuple[int, int] = (90, 160), time_s: float = 0.0) -> np.ndarray:
     work = Work().load(Shot(np.zeros((*size, 3), np.uint8), time_s))

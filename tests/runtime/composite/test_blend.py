@@ -17,6 +17,8 @@ from edgeseg.runtime.composite.bokeh import blur_disc, bytes_of, light_of
 from edgeseg.runtime.composite.edge_colours import add_light, check_light_wrap, clean_room, cut_out, wrapped_light
 from edgeseg.runtime.composite.masked_blur import Kind, blur_box, blur_gaussian, masked_blur
 
+pytestmark = pytest.mark.usefixtures("way")
+
 WALL, SHIRT = (60, 120, 60), (40, 40, 230)
 
 

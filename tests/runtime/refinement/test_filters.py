@@ -13,6 +13,8 @@ from edgeseg.runtime.refinement import bilateral
 from edgeseg.runtime.refinement.bilateral import JointBilateral
 from edgeseg.runtime.refinement.guided import EPS, RADIUS, STRIDE, GuidedFilter
 
+pytestmark = pytest.mark.usefixtures("way")
+
 Array = npt.NDArray[np.float64]
 
 
