@@ -54,5 +54,5 @@ def to_table(written: Sequence[Exported]) -> str:
     if written[0].kept_float:
         lines.append(f"left in float: {', '.join(written[0].kept_float)}")
         readers = [layer for layer in written[0].float_layers if layer not in written[0].kept_float]
-        lines.append(f"calculated in float, for they read these: {', '.join(readers)}")
+        lines.append(f"calculated in float, for they read these or are joined with them: {', '.join(readers)}")
     return "\n".join(lines)

@@ -183,20 +183,17 @@ class Ranges:
     """Which nodes of a graph have int8 values (`node in ranges`), and which nodes share one range."""
 
     def __init__(self, graph: fx.Graph, keep_float: Collection[str] = ()) -> None:
-        self._first: dict[fx.Node, fx.Node] = {}
-        self._taken: set[fx.Node] = set()  # weighted sums and additions whose activation holds their range
-        self._kept: set[fx.Node] = set()  # float by the user's wish, or because they only move such values
-        self._raw: set[fx.Node] = set()  # they calculate in float, with float weights; their result is int8
         names = layer_names(graph) if keep_float else {}
         kept = set(find_layers(keep_float, names.values()))
-        self._wish = {node for node, name in names.items() if name in kept}
         last = names.get(next(iter(next(iter(reversed(graph.nodes))).all_input_nodes)), "")
         if (
             last in kept
         ):  # ONNX Runtime would make integers of float weights between two ranges, with one scale for all channels
             raise UsageError(f"{last} gives the logits, which int8 files hold as integers; keep layers before it in float")
-        for node in graph.nodes:
-            self._place(node)
+        self._place_all(graph, {node for node, name in names.items() if name in kept})
+        while joined := {names[node] for node in self._joined_with_float()} - kept:
+            kept |= joined
+            self._place_all(graph, {node for node, name in names.items() if name in kept})
 
     def __contains__(self, node: fx.Node) -> bool:
         return node in self._first
@@ -218,6 +215,30 @@ class Ranges:
     def must_join(self, node: fx.Node, producer: fx.Node) -> bool:
         """Whether `producer` has another range than the concatenation that reads it, and is brought to it first."""
         return node.target is aten.cat.default and self.first(node) is not self.first(producer)
+
+    def _place_all(self, graph: fx.Graph, wish: set[fx.Node]) -> None:
+        self._first: dict[fx.Node, fx.Node] = {}
+        self._taken: set[fx.Node] = set()  # weighted sums and additions whose activation holds their range
+        self._wish = wish  # what must stay in float
+        self._kept: set[fx.Node] = set()  # that, and what only moves such values
+        self._raw: set[fx.Node] = set()  # they calculate in float, with float weights; their result is int8
+        for node in graph.nodes:
+            self._place(node)
+
+    def _joined_with_float(self) -> set[fx.Node]:
+        """Whose rounded results a concatenation in float joins with others: they must stay in float, too.
+
+        LiteRT's converter takes a range on the way into a concatenation for that of its result, and of all else that goes in.
+        """
+        found = set()
+        todo = [node for node in self._kept if node.target is aten.cat.default]
+        for node in todo:
+            for producer in activations_of(node):
+                if producer in self._first and producer.target in PASSING:
+                    todo.append(producer)
+                elif producer in self._first and producer.op != "placeholder":
+                    found |= {producer, *(p for p in activations_of(producer) if p in self._taken)}
+        return found
 
     def _place(self, node: fx.Node) -> None:
         if node.op == "placeholder" and is_float(node):

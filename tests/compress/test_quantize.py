@@ -28,9 +28,23 @@ class Joined(nn.Module):
         return torch.relu(x + self.last(x))
 
 
-def graph_of(network, size=(8, 8)):
+class Apart(nn.Module):
+    """A large branch, and a small one through operators that only move values, concatenated."""
+
+    def __init__(self):
+        super().__init__()
+        self.large, self.small = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
+        self.large.weight.data *= 20
+        self.last = nn.Conv2d(4, 4, 1)
+
+    def forward(self, image):
+        small = nn.functional.max_pool2d(torch.relu(self.small(image)), 3, 1, 1)
+        return self.last(torch.cat([self.large(image), small], 1))
+
+
+def graph_of(network, size=(8, 8), keep_float=()):
     with quiet(), torch.no_grad():
-        prepared = quantize.prepare(network.eval(), size, MinMax)
+        prepared = quantize.prepare(network.eval(), size, MinMax, keep_float)
         for seed in range(4):
             prepared(torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed)))
         return quantize.convert(prepared)
@@ -45,6 +59,12 @@ def test_a_concatenation_and_what_it_joins_share_one_range():
     found = ranges(graph_of(Joined()))
     assert found["relu"] == found["relu6" if "relu6" in found else "hardtanh"] == found["cat"]
     assert found["relu_1"] != found["cat"]
+
+
+@pytest.mark.parametrize("kept", ["large", "small"])
+def test_what_is_joined_with_float_stays_in_float(kept):
+    """Else a converter takes the other branch's range for that of all, and cuts off what is larger."""
+    assert set(ranges(graph_of(Apart(), keep_float=[kept]))) == {"image", "conv2d_2"}  # the last
 
 
 def test_nothing_is_quantised_between_a_sum_and_its_activation():
