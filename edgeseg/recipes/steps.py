@@ -209,7 +209,9 @@ class Export(Step):
     corrections: bool = True
     pictures: int = 64  # that ranges are measured on
     min_agreement: float = 0.98
-    max_miou_drop: float | None = None  # points; where it is given, layers are left in float until it is reached
+    max_miou_drop: float | None = None  # points
+    # Whether the fewest layers are left in float with which these are reached; None: where a drop is given.
+    mixed: bool | None = None
     force: bool = False
 
     @property

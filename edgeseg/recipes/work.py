@@ -120,7 +120,8 @@ def do_export(step: Export, job: Job) -> Made:
     card, out = job.model.card, job.checkpoint.parent
     choices = Choices(step.precision, step.io, step.target)
     calibration = CalibrationOptions(step.observer, step.corrections)
-    accuracy = Accuracy(step.min_agreement, step.max_miou_drop, mixed=step.max_miou_drop is not None, force=step.force)
+    mixed = step.max_miou_drop is not None if step.mixed is None else step.mixed
+    accuracy = Accuracy(step.min_agreement, step.max_miou_drop, mixed=mixed, force=step.force)
     pictures = from_folder(job.folders.data[0], step.pictures)
     written: list[Exported] = []
     with one_thread():  # on small networks more threads cost more than they bring

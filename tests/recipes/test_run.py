@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from edgeseg.errors import DataError, ExportError, ModelError, OutputError, UsageError
+from edgeseg.export.files import Accuracy
 from edgeseg.models.checkpoint import load_model
 from edgeseg.recipes.budget import Budget, Floor
 from edgeseg.recipes.compression import Compression, open_compression, plan
@@ -266,6 +267,30 @@ def test_without_a_length_in_epochs_the_time_is_shared_out(tiny: Path, data: Pat
     assert "step 1 of 3, finetune (10000 epochs, from the original): about 0.0 min of training left" in lines
     log = (tmp_path / "out" / "step-3-finetune" / "log.csv").read_text().splitlines()
     assert 1 < len(log) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("options", "mixed"),
+    [
+        ({}, False),
+        ({"mixed": True}, True),
+        ({"max_miou_drop": 0.5}, True),
+        ({"max_miou_drop": 0.5, "mixed": False}, False),
+    ],
+)
+def test_layers_are_left_in_float_where_a_recipe_asks_for_it(
+    options: dict[str, Any], mixed: bool, tiny: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(*_: Any, accuracy: Accuracy, **__: Any) -> None:
+        asked.append(accuracy)
+        raise ExportError("enough is known")
+
+    monkeypatch.setattr("edgeseg.recipes.work.export_files", refuse)
+    with pytest.raises(ExportError, match="enough is known"):
+        done(task(tiny, data, tmp_path / "out", Export(**options), limit=1.0))
+    assert asked == [Accuracy(0.98, options.get("max_miou_drop"), mixed=mixed)]
 
 
 @pytest.mark.slow
