@@ -135,6 +135,26 @@ def compression(one: Any) -> str:
     return _measured([one], "one thread, in turn", head, rows, "llrrlll")
 
 
+@of("halves")
+def halves(one: Any) -> str:
+    """What is left of each network that ships after half of its multiply-adds have been pruned away."""
+    rows = []
+    for row in one["result"]["rows"]:
+        rows.append(
+            [
+                row["model"],
+                "{:.0f} -> {:.0f}".format(*(value / 1e6 for value in row["macs"])),
+                f"{row['size_bytes'] / 1e3:.0f}",
+                f"{row['minutes']:.0f}",
+                "{} {:.3f} -> {:.3f}".format(row["metric"], *row["accuracy"]),
+                *(f"{row['agreement'][name]:.2%}" for name in ("tflite", "onnx")),
+                str(row["float_layers"]),
+            ]
+        )
+    head = ["network", "MMAC", "kB", "minutes of training", "accuracy", "TFLite as the network", "ONNX", "layers in float"]
+    return _measured([one], "trained on these cores", head, rows, "lrrrlrrr", anew=one["command"])
+
+
 def trials(stored: Stored, folder: Path) -> str:
     """How often `edgeseg report` was right about the same file, and about one made slower."""
     found = [stored[name] for name in TRIALS if name in stored]
@@ -265,6 +285,7 @@ TABLES: Mapping[str, Table] = {
     "models": models,
     "frame-cost": frame,
     "compression": compression,
+    "halves": halves,
     "trials": trials,
 }
 

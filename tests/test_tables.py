@@ -111,6 +111,22 @@ def test_compression():
     assert "| a -> b | 256x416 | 200" in tables.compression({"compression": stored({"rows": [one]})}, tables.ASSETS)
 
 
+def test_halves():
+    one = {
+        "model": "a",
+        "macs": [4e7, 2e7],
+        "size_bytes": 1500,
+        "minutes": 6.4,
+        "metric": "iou",
+        "accuracy": [0.92, 0.8604],
+        "agreement": {"tflite": 0.99371, "onnx": 0.98},
+        "float_layers": 2,
+    }
+    text = tables.halves({"halves": {**stored({"rows": [one]}), "command": "half"}}, tables.ASSETS)
+    assert "| a | 40 -> 20 | 2 | 6 | iou 0.920 -> 0.860 | 99.37% | 98.00% | 2 |" in text
+    assert "`half` measures them anew" in text
+
+
 def test_trials():
     found = [{"value": 1 + i / 100, "low": 0.98 + i / 100, "verdict": "-", "load_1min": 0.5 + i} for i in range(3)]
     result = {
@@ -127,7 +143,7 @@ def test_trials():
     assert "| a.tflite | 1.15 times as long (1.15 to 1.17) | 1.000 to 1.020 | 0.980 to 1.000 | 0.5 to 2.5 | 3 of 3 |" in text
 
 
-@pytest.mark.parametrize("make", [tables.int8, tables.frame, tables.compression, tables.trials])
+@pytest.mark.parametrize("make", [tables.int8, tables.frame, tables.compression, tables.halves, tables.trials])
 def test_nothing_stored_no_table(make):
     assert make({}, tables.ASSETS) == ""
 
