@@ -52,7 +52,7 @@ def plan_precision(
     goal: Goal | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> Plan:
-    """Quantise a network; where that misses `goal`, again with some layers in float.
+    """Quantise a network; where that misses `goal`, with a margin, again with some layers in float.
 
     quantise    layers to keep in float -> the converted graph
     pictures    that layers are measured and chosen on
@@ -63,6 +63,7 @@ def plan_precision(
     plan = Plan(graph, pictures, find_layers(keep_float, layer_names(graph.graph).values()))
     if goal is None:
         return plan
+    goal = goal.with_margin()
     proving = Simulation(graph, proof)
     if goal.met(proving.score()):
         return plan

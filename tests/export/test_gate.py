@@ -82,3 +82,11 @@ def test_layers_are_measured_only_where_the_goal_is_missed():
     with pytest.raises(ExportError):
         judge(parity(), "m.onnx", Goal(0.995), measured)
     assert asked == [1]
+
+
+@pytest.mark.parametrize(
+    ("goal", "stricter"), [(Goal(0.98), (0.982, None)), (Goal(0.9, 0.5), (0.91, 0.45)), (Goal(1.0, 0.0), (1.0, 0.0))]
+)
+def test_a_margin_is_a_tenth_of_what_may_be_lost(goal, stricter):
+    found = goal.with_margin()
+    assert (found.min_agreement, found.max_miou_drop) == (pytest.approx(stricter[0]), stricter[1])
