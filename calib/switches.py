@@ -134,12 +134,23 @@ class Switched(fx.Interpreter):
         """The places that do not round when the results of the layers `names` stay in float.
 
         Then what only moves those values moves them in float, and who calculates with them does so in float, with float
-        weights, and rounds what it gives. What the graph gives is always rounded: files give integers.
+        weights, and rounds what it gives; what a concatenation joins with them is not rounded either, as in
+        `edgeseg.compress.quantize`. What the graph gives is always rounded: files give integers.
         """
+        by_node = {node: self.layers[name] for node, name in layer_names(self.converted.graph).items()}
+        wish = set(names)
+        while True:
+            free, floating = self._freed(wish, by_node)
+            joined = _joined_with(floating, by_node) - wish
+            if not joined:
+                return frozenset(free)
+            wish |= joined
+
+    def _freed(self, names: Collection[str], by_node: Mapping[fx.Node, Layer]) -> tuple[set[fx.Node], set[fx.Node]]:
+        """The places that do not round, and the operators whose results stay in float."""
         free: set[fx.Node] = set()
         floating: set[fx.Node] = set()
         result = set(self.result.all_input_nodes)
-        by_node = {node: self.layers[name] for node, name in layer_names(self.converted.graph).items()}
         for node, layer in by_node.items():
             fed = any(source in floating for source in _sources(node))
             if layer.name in names or (fed and (layer.moves or not layer.places)):
@@ -147,7 +158,23 @@ class Switched(fx.Interpreter):
                 free.update(place for place in layer.places if not (place in layer.outputs and _feeds(place, result)))
             elif fed:
                 free.update((*layer.weights, *layer.inputs))
-        return frozenset(free)
+        return free, floating
+
+
+def _joined_with(floating: Collection[fx.Node], by_node: Mapping[fx.Node, Layer]) -> set[str]:
+    """The layers whose rounded results a concatenation in float joins with others, through whatever only moves them."""
+    found: set[str] = set()
+    todo = [node for node in floating if operator(node) == "cat"]
+    for node in todo:
+        for source in _sources(node):
+            layer = by_node.get(source)
+            if layer is None or source in floating:
+                continue
+            if layer.moves:
+                todo.append(source)
+            else:
+                found.add(layer.name)
+    return found
 
 
 def find_layers_of(graph: fx.GraphModule) -> dict[str, Layer]:
