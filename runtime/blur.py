@@ -177,7 +177,7 @@ class Blur:
         if isinstance(self.background, Transparent):
             cut_out(work, clean_room(work, self._buffers), self._buffers)
             return
-        if isinstance(self.background, Blurred) and not self.light_wrap and native.available():
+        if type(self.background) is Blurred and not self.light_wrap and native.available():  # a subclass may draw otherwise
             small, alike = self.background.soften(work)
             native.compose(work.frame, work.alpha, small, work.out, alike)
             return

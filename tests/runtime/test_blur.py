@@ -124,6 +124,16 @@ def test_a_stage_may_put_an_alpha_of_its_own() -> None:
     assert blur(np.full((90, 160, 3), 90, np.uint8))[60, 80].tolist() == [90, 90, 90]
 
 
+def test_a_blur_that_is_drawn_otherwise(way: str) -> None:
+    class Grey(Blurred):
+        def draw(self, work: Work) -> None:
+            work.out[:] = 128
+
+    with Blur(Constant(0.0), background=Grey()) as blur:
+        out = blur(STATE.integers(0, 256, (90, 160, 3), np.uint8))
+    assert (out == 128).all(), way
+
+
 def test_an_own_background() -> None:
     class Stripes:
         replaces = True
