@@ -84,6 +84,21 @@ def test_a_reference_follows_every_turn():
 
 
 @pytest.mark.parametrize(
+    ("ms", "reference_ms", "rounds"),
+    [
+        (4.0, 4.0, 5),  # 0.1 s are five rounds of five runs
+        (1.0, 1.0, 20),
+        (0.01, 25 / REFERENCE_RUNS, 20),  # 25.05 ms a round: 0.5 s are spent after 20, where 0.1 s of its own runs were 2,000
+    ],
+)
+def test_what_is_beside_a_tiny_network_does_not_take_for_ever(ms, reference_ms, rounds):
+    clock = Clock()
+    references = [clock.subject("r", reference_ms)]
+    (timing,) = measure([clock.subject("a", ms)], min_seconds=0.1, references=references, min_rounds=1, clock_ns=clock)
+    assert len(timing.rounds) == rounds
+
+
+@pytest.mark.parametrize(
     ("known_after", "min_seconds", "rounds"),
     # 5 ms a round: 0.05 s are 10 rounds, at which it is asked first, and then after every 10; 4 times that is the end.
     [(10, 0.05, 10), (11, 0.05, 20), (35, 0.05, 40), (10**6, 0.05, 40), (10**6, 0, 10)],
