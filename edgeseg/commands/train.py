@@ -19,6 +19,7 @@ from edgeseg.errors import MissingExtraError, UsageError
 @click.option("--data", "data", type=path_type, multiple=True, required=True, help="Data folder (images/, masks/); repeatable.")
 @click.option("--validation", type=path_type, multiple=True, help="Data folder that only judges; needed with labels/.")
 @click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")
+@click.option("--auxiliary-classes/--auxiliary-persons", default=True, help="What of it is learned.", show_default="its classes")
 @click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Argument of a new network, as in width=0.5.")
 @click.option("--initial", help="Model or checkpoint, or ImageNet weights (.pth), to begin with.")
@@ -84,6 +85,7 @@ def train(
     data: tuple[Path, ...],
     validation: tuple[Path, ...],
     auxiliary: tuple[Path, ...],
+    auxiliary_classes: bool,
     backgrounds: Path | None,
     settings: tuple[str, ...],
     initial: str | None,
@@ -142,7 +144,7 @@ def train(
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export", "training") from None
     out = out or Path("runs") / (f"{Path(model).stem}-qat" if qat else Path(model).stem)
-    folders = Folders(data, validation, auxiliary, backgrounds)
+    folders = Folders(data, validation, auxiliary, backgrounds, auxiliary_classes)
     command = shlex.join(["edgeseg", *(a for a in sys.argv[1:] if a != "--resume")])  # what repeats it, for the card
 
     if qat:

@@ -27,7 +27,7 @@ from edgeseg.errors import ModelError, UsageError
 Kind = Literal["features", "attention"]
 TINY = 1e-12
 # Of each architecture, layers that another one's can be compared with: fine features, context, and both together.
-LAYERS = {"ENet": ("stage1", "stage3", "stage4"), "DeepLabV3Plus": ("backbone", "aspp", "decoder")}
+LAYERS = {"ENet": ("stage1", "stage3", "stage4"), "DeepLabV3Plus": ("backbone.stages.1", "aspp", "decoder")}
 
 
 def pairs(student: nn.Module, teacher: nn.Module) -> dict[str, str]:

@@ -25,7 +25,6 @@ BACKBONES: dict[str, tuple[Stage, ...]] = {
         (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3),
     ),
 }  # fmt: skip
-LOW_LEVEL_STAGE = 1  # its output, at stride 4, is what DeepLabv3+'s decoder takes
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
@@ -54,10 +53,10 @@ class InvertedResidual(nn.Module):
 
 
 class InvertedResiduals(nn.Module):
-    """image (n, 3, h, w) -> low-level features at stride 4, features at `output_stride`.
+    """image (n, 3, h, w) -> features at strides 2, 4, 8, ... up to `output_stride`, the finest first: (n, c, h/2, w/2), ...
 
-    Once `output_stride` is reached, strides become dilations (atrous convolution, Chen et al. 2017). `stages` is a row of
-    BACKBONES, `width` the multiplier of its channels.
+    Of the stages of one stride the last one's. Once `output_stride` is reached, strides become dilations (atrous
+    convolution, Chen et al. 2017). `stages` is a row of BACKBONES, `width` the multiplier of its channels.
     """
 
     def __init__(self, stages: Sequence[Stage], width: float = 1.0, output_stride: int = 16) -> None:
@@ -65,7 +64,8 @@ class InvertedResiduals(nn.Module):
         channels = round_channels(32 * width)
         self.stem = conv_bn(3, channels, 3, stride=2, activation=nn.ReLU6())
         self.stages = nn.ModuleList()
-        self.low_level_channels = 0
+        self.given: list[int] = []  # stages whose outputs are the features
+        self.channels: list[int] = []  # of those
         reached, dilation = 2, 1
         for i, (expansion, c, repeats, stride, kernel) in enumerate(stages):
             c_out = round_channels(c * width)
@@ -75,19 +75,21 @@ class InvertedResiduals(nn.Module):
                 block_dilation = dilation
                 if s > 1 and reached >= output_stride:
                     dilation, s = dilation * s, 1
+                elif s > 1:  # what came before was the last of its stride
+                    self.given.append(i - 1)
+                    self.channels.append(channels)
                 reached *= s
                 blocks.append(InvertedResidual(channels, c_out, expansion, s, block_dilation, kernel))
                 channels = c_out
             self.stages.append(nn.Sequential(*blocks))
-            if i == LOW_LEVEL_STAGE:
-                self.low_level_channels = channels
-        self.channels = channels
+        self.given.append(len(stages) - 1)
+        self.channels.append(channels)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         x = self.stem(image)  # (n, c, h/2, w/2)
-        low_level = x
+        features = []
         for i, stage in enumerate(self.stages):
             x = stage(x)
-            if i == LOW_LEVEL_STAGE:
-                low_level = x  # (n, c, h/4, w/4)
-        return low_level, x
+            if i in self.given:
+                features.append(x)
+        return tuple(features)

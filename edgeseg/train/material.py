@@ -31,12 +31,14 @@ class Folders:
     validation   more to judge by; with labels/, all there is
     auxiliary    images/ with labels/ of other classes, to learn features from beside the person
     backgrounds  pictures without people
+    classes      learn the classes of `auxiliary`; else only the persons in it
     """
 
     data: Sequence[Path]
     validation: Sequence[Path] = ()
     auxiliary: Sequence[Path] = ()
     backgrounds: Path | None = None
+    classes: bool = True
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def person_material(folders: Folders, longest: int) -> Material:
         *strange.notice(),
         *_empty(auxiliary, [_ids_of(sample, len(auxiliary)) for sample in samples]),
     ]
-    return Material(samples, judged, held_names, rooms, PERSON, auxiliary, note, True, pixels, notices)
+    learned = auxiliary if folders.classes else ()
+    return Material(samples, judged, held_names, rooms, PERSON, learned, note, True, pixels, notices)
 
 
 def class_material(folders: Folders, longest: int) -> Material:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edgeseg.errors import ShapeError, UsageError
 from edgeseg.models import MODELS, DeepLabV3Plus, ENet, SegmentationNetwork
+from edgeseg.models.deeplabv3plus import Steps
 from edgeseg.models.mobilenet import BACKBONES, InvertedResiduals, round_channels
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -19,6 +20,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "deeplabv3plus": ("deeplabv3plus-mobilenetv2", {"width": 0.35, "aspp_channels": 16, "decoder_channels": 16}),
     "deeplabv3plus stride 8": ("deeplabv3plus-mobilenetv2", {"width": 0.35, "output_stride": 8, "aspp_channels": 16}),
     "deeplabv3plus stride 32": ("deeplabv3plus-mobilenetv2", {"width": 0.5, "output_stride": 32, "aspp_channels": 16}),
+    "deeplabv3plus in steps": (
+        "deeplabv3plus-mobilenetv2",
+        {"width": 0.35, "output_stride": 32, "aspp_channels": 16, "steps": [24, 16, 16, 8]},
+    ),
+    "deeplabv3plus in two steps": (
+        "deeplabv3plus-mobilenetv2",
+        {"width": 0.35, "aspp_channels": 16, "steps": (8, 8), "backbone": "efficientnet-lite0"},
+    ),
 }
 
 
@@ -112,9 +121,10 @@ def test_mobilenetv2_parameters_are_the_papers() -> None:
 def test_output_stride_changes_sizes_and_not_weights(stride: int) -> None:
     network = InvertedResiduals(BACKBONES["mobilenetv2"], 0.5, stride).eval()
     with torch.no_grad():
-        low, features = network(torch.rand(1, 3, 64, 128))
-    assert low.shape == (1, round_channels(12), 16, 32)
-    assert features.shape == (1, 160, 64 // stride, 128 // stride)
+        features = network(torch.rand(1, 3, 64, 128))
+    channels = {8: [8, 16, 160], 16: [8, 16, 16, 160], 32: [8, 16, 16, 48, 160]}[stride]  # the last stage's of each stride
+    assert network.channels == channels
+    assert [f.shape for f in features] == [(1, c, 64 >> i, 128 >> i) for i, c in enumerate(channels, 1)]
     assert parameters(network) == parameters(InvertedResiduals(BACKBONES["mobilenetv2"], 0.5, 32))
 
 
@@ -123,6 +133,28 @@ def test_output_stride_changes_sizes_and_not_weights(stride: int) -> None:
 )
 def test_channels_are_rounded_as_the_authors_do(channels: float, rounded: int) -> None:
     assert round_channels(channels) == rounded
+
+
+def test_steps_join_what_the_backbone_has_at_their_stride() -> None:
+    """Context of ones and features of zero but one: from there on the answer differs, and nowhere does it before."""
+    torch.manual_seed(0)
+    steps = Steps(2, (3, 4), (5, 6)).eval()
+    context, coarse, fine = torch.ones(1, 2, 4, 4), torch.zeros(1, 3, 8, 8), torch.zeros(1, 4, 16, 16)
+    with torch.no_grad():
+        before = steps(context, (coarse, fine))
+        fine[..., 15, 15] = 100
+        after = steps(context, (coarse, fine))
+    assert before.shape == (1, 6, 16, 16)
+    changed = (before != after).any(1)[0]
+    assert changed[14:, 14:].any()  # a kernel of 3x3 reaches one pixel far
+    assert not changed[:14].any()
+    assert not changed[:, :14].any()
+
+
+def test_steps_beyond_the_finest_features_are_refused() -> None:
+    DeepLabV3Plus(1, width=0.35, output_stride=16, aspp_channels=8, steps=(8, 8, 8))
+    with pytest.raises(UsageError, match="4 steps from output stride 16 go beyond the finest features, at stride 2"):
+        DeepLabV3Plus(1, output_stride=16, steps=(8, 8, 8, 8))
 
 
 def test_an_output_stride_that_does_not_exist_is_named() -> None:
