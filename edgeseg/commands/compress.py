@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edgeseg.commands.terminal import Bar, Size, emit_json, json_option, path_type, share_option
+from edgeseg.commands.terminal import Bar, Size, auxiliary_classes_option, emit_json, json_option, path_type, share_option
 from edgeseg.errors import MissingExtraError, ShortfallError, UsageError
 
 
@@ -19,6 +19,7 @@ from edgeseg.errors import MissingExtraError, ShortfallError, UsageError
 @click.option("--data", type=path_type, multiple=True, help="Data folder (images/, masks/ or labels/); repeatable.")
 @click.option("--validation", type=path_type, multiple=True, help="Data folder that only judges; needed with labels/.")
 @click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")
+@auxiliary_classes_option
 @click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
 @click.option("--size", type=Size(), help="Input size of the result. [default: the model's]")
 @click.option("--framing", "framings", type=Size(), multiple=True, help="Further input size of the result; repeatable.")
@@ -44,6 +45,7 @@ def compress(
     data: tuple[Path, ...],
     validation: tuple[Path, ...],
     auxiliary: tuple[Path, ...],
+    auxiliary_classes: bool,
     backgrounds: Path | None,
     size: tuple[int, int] | None,
     framings: tuple[tuple[int, int], ...],
@@ -95,7 +97,7 @@ def compress(
         click.echo(line, err=True)
 
     drawn = parse_shares(shares)
-    folders = Folders(data, validation, auxiliary, backgrounds)
+    folders = Folders(data, validation, auxiliary, backgrounds, auxiliary_classes)
     command = shlex.join(["edgeseg", *sys.argv[1:]])
     if search:
         if recipe or dry_run or framings:

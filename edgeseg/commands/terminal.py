@@ -127,4 +127,7 @@ share_option = click.option(
     metavar="SOURCE=X",
     help="Draw a source's or folder's pictures X times an epoch; repeatable.",
 )
+auxiliary_classes_option = click.option(
+    "--auxiliary-classes/--auxiliary-persons", default=True, help="What of it is learned.", show_default="its classes"
+)
 path_type = click.Path(path_type=Path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from edgeseg.commands.terminal import Bar, Size, emit_json, path_type, share_option
+from edgeseg.commands.terminal import Bar, Size, auxiliary_classes_option, emit_json, path_type, share_option
 from edgeseg.errors import MissingExtraError, UsageError
 
 
@@ -19,7 +19,7 @@ from edgeseg.errors import MissingExtraError, UsageError
 @click.option("--data", "data", type=path_type, multiple=True, required=True, help="Data folder (images/, masks/); repeatable.")
 @click.option("--validation", type=path_type, multiple=True, help="Data folder that only judges; needed with labels/.")
 @click.option("--auxiliary", type=path_type, multiple=True, help="Folder (images/, labels/) to learn features from as well.")
-@click.option("--auxiliary-classes/--auxiliary-persons", default=True, help="What of it is learned.", show_default="its classes")
+@auxiliary_classes_option
 @click.option("--backgrounds", type=path_type, help="Folder of pictures without people, to composite persons on.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Argument of a new network, as in width=0.5.")
 @click.option("--initial", help="Model or checkpoint, or ImageNet weights (.pth), to begin with.")

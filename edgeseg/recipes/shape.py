@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from edgeseg.compress.choose import candidates, choose
+from edgeseg.compress.decoder import with_steps
 from edgeseg.compress.importance import Importance, Loss
 from edgeseg.compress.prune import Pruned, Unreachable, prune, pruned_card
 from edgeseg.compress.substitute import layer_macs, substitute
@@ -20,7 +21,7 @@ from edgeseg.models.layers import SegmentationNetwork
 from edgeseg.models.rewrites import why_not
 from edgeseg.models.shapes import table
 from edgeseg.recipes.budget import Costs, excess
-from edgeseg.recipes.steps import LowRank, Prune, Separable, Step, Substitute
+from edgeseg.recipes.steps import Decoder, LowRank, Prune, Separable, Step, Substitute
 
 ATTEMPTS = 12  # at a goal in MACs with which all limits are kept
 LEAST = 2.0  # MACs; 1 would be a share
@@ -84,6 +85,8 @@ def form(
 
 def smallest(step: Step, network: SegmentationNetwork, card: ModelCard) -> Formed:
     """The least that `step` can leave of `network`."""
+    if isinstance(step, Decoder):
+        return form(step, network, card, Aim(lambda network: Costs(0, 0, 0)))
     step = dataclasses.replace(step, macs=LEAST)  # type: ignore[call-arg]
     if isinstance(step, Prune):
         step = dataclasses.replace(step, importance=QUICK, rounds=1)
@@ -173,6 +176,12 @@ def _substitute(
     return Formed(new, card, tuple(lines))
 
 
+def _decoder(step: Decoder, network: SegmentationNetwork, card: ModelCard, aim: Aim, seen: Seen | None, seed: int) -> Formed:
+    before = aim.costs(network).macs / 1e6
+    new, card = with_steps(network, card, step.channels, seed)
+    return Formed(new, card, (f"decoder: {before:.1f} -> {aim.costs(new).macs / 1e6:.1f} MMAC of the network",))
+
+
 def _check_layers(step: Substitute, network: nn.Module, there: set[str]) -> None:
     """UsageError for a pattern of `step.layers` that names no layer with such a form, with the reason."""
     layers = dict(network.named_modules())
@@ -188,4 +197,9 @@ def _check_layers(step: Substitute, network: nn.Module, there: set[str]) -> None
         raise UsageError(f"layer {first} has no form as {step.kind}: {reason}")
 
 
-FORMS: dict[type[Step], Callable[..., Formed]] = {Prune: _prune, Separable: _substitute, LowRank: _substitute}
+FORMS: dict[type[Step], Callable[..., Formed]] = {
+    Prune: _prune,
+    Separable: _substitute,
+    LowRank: _substitute,
+    Decoder: _decoder,
+}

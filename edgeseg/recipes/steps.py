@@ -118,6 +118,25 @@ class LowRank(Substitute):
 
 
 @dataclass(frozen=True)
+class Decoder(Step):
+    """`edgeseg.compress.decoder.with_steps`: fresh steps of so many channels behind features that are trained. It costs
+    multiply-adds, so what was pruned before it must leave room for them.
+    """
+
+    kind, stage = "decoder", "float"
+    channels: tuple[int, ...] = (32, 24, 16, 8)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.channels or min(self.channels) < 1:
+            raise UsageError(f"a decoder takes channels from 1 up, got {list(self.channels)}")
+
+    @property
+    def title(self) -> str:
+        return f"decoder ({', '.join(map(str, self.channels))})"
+
+
+@dataclass(frozen=True)
 class Training(Step):
     """What both kinds of training have.
 
@@ -219,4 +238,4 @@ class Export(Step):
         return f"export ({self.precision} {', '.join(self.formats)})"
 
 
-STEPS: dict[str, type[Step]] = {step.kind: step for step in (Prune, Separable, LowRank, Finetune, Qat, Export)}
+STEPS: dict[str, type[Step]] = {step.kind: step for step in (Prune, Separable, LowRank, Decoder, Finetune, Qat, Export)}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from edgeseg.errors import UsageError
-from edgeseg.models.checkpoint import Model, load_model
+from edgeseg.models.checkpoint import Model, ModelCard, load_model
 from edgeseg.recipes.budget import Budget
 from edgeseg.recipes.estimate import Speed
 from edgeseg.recipes.plan import Plan, make_plan, share_out
 from edgeseg.recipes.recipe import Recipe
-from edgeseg.recipes.steps import Finetune, LowRank, Prune, Qat, Separable, Step
+from edgeseg.recipes.steps import Decoder, Finetune, LowRank, Prune, Qat, Separable, Step
 
 OPEN = Prune(importance="l2", rounds=1, round_to=2)
 
@@ -71,6 +71,21 @@ def test_other_forms_of_layers(model: Model) -> None:
     assert separable > low_rank
     assert pruned <= 0.3 * before
     assert plan.rows[2].details
+
+
+def test_a_decoder_costs_what_was_saved_before() -> None:
+    """Pruning goes where it is told to, and the plan counts what the steps put on top."""
+    arguments = {"width": 0.35, "output_stride": 32, "aspp_channels": 16, "decoder_channels": 16, "low_channels": 8}
+    card = ModelCard("deeplabv3plus-mobilenetv2", arguments, size=(64, 64))
+    network = Model(card.build(), card, "")
+    steps = (dataclasses.replace(OPEN, macs=0.5), Decoder(channels=(16, 16, 8, 8)), Finetune())
+    plan = make_plan(Recipe("mine", steps, Budget({"macs": 0.9}, "")), network, "small", (64, 64), minutes=3)
+    pruned, grown, trained = (row.costs.macs for row in plan.rows)
+    assert pruned <= 0.5 * plan.original.macs < plan.original.macs
+    assert pruned < grown == trained
+    assert plan.rows[1].details == (f"decoder: {pruned / 1e6:.1f} -> {grown / 1e6:.1f} MMAC of the network",)
+    with pytest.raises(UsageError, match="the budget macs <= .* cannot be met"):
+        make_plan(Recipe("mine", steps[1:2], Budget({"macs": 0.1}, "")), network, "small", (64, 64))
 
 
 def test_steps_that_are_not_needed_do_nothing(model: Model) -> None:

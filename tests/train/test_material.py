@@ -114,6 +114,16 @@ def test_what_is_strange_but_can_be_used_is_named_and_counted(scenes: Path) -> N
     assert sum(material.pixels).tolist() == [3 * (512 - 16), 3 * 512, 0, 0]
 
 
+def test_persons_alone_are_learned_of_labelled_scenes(data: Path, scenes: Path) -> None:
+    """Class 1 is called person here: the masks are the same, and the classes are known or not."""
+    (scenes / "classes.csv").write_text("id,name\n0,ground\n1,person\n2,sea\n3,boat\n255,void\n")
+    both = [read_material(Folders([data], auxiliary=[scenes / "train"], classes=classes), 64) for classes in (True, False)]
+    assert [material.auxiliary for material in both] == [("ground", "person", "sea", "boat"), ()]
+    for material in both:
+        masks = [sample.mask for sample in material.samples if sample.ids is not None]
+        assert [int((mask == 255).sum()) for mask in masks if mask is not None] == [512] * 3
+
+
 def test_notices_are_told_and_training_goes_on(scenes: Path, tmp_path: Path) -> None:
     folders = ["--data", str(scenes / "train"), "--validation", str(scenes / "val")]
     result = CliRunner().invoke(main, ["train", *TINY, *folders, "-o", str(tmp_path / "run")])
