@@ -101,9 +101,7 @@ class DeepLabV3Plus(SegmentationNetwork):
         if backbone not in BACKBONES:
             raise UsageError(f"backbone must be one of {', '.join(BACKBONES)}; got {backbone!r}")
         if steps and output_stride >> len(steps) < 2:
-            raise UsageError(
-                f"{len(steps)} steps from output stride {output_stride} go beyond the finest features, at stride 2"
-            )
+            raise UsageError(f"{len(steps)} steps from output stride {output_stride} go beyond the features of stride 2")
         self.size_divisor = output_stride
         self.backbone = InvertedResiduals(BACKBONES[backbone], width, output_stride)
         *finer, deepest = self.backbone.channels

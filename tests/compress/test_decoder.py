@@ -50,5 +50,5 @@ def test_what_has_no_such_decoder_is_refused() -> None:
     card = ModelCard("enet", {"activation": "relu"})
     with pytest.raises(UsageError, match="a decoder in steps is for DeepLabv3\\+, not for enet"):
         with_steps(card.build(), card, (8,))
-    with pytest.raises(UsageError, match="5 steps from output stride 32 go beyond the finest features"):
+    with pytest.raises(UsageError, match="5 steps from output stride 32 go beyond the features of stride 2"):
         with_steps(CARD.build(), dataclasses.replace(CARD), (8,) * 5)

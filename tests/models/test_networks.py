@@ -153,7 +153,7 @@ def test_steps_join_what_the_backbone_has_at_their_stride() -> None:
 
 def test_steps_beyond_the_finest_features_are_refused() -> None:
     DeepLabV3Plus(1, width=0.35, output_stride=16, aspp_channels=8, steps=(8, 8, 8))
-    with pytest.raises(UsageError, match="4 steps from output stride 16 go beyond the finest features, at stride 2"):
+    with pytest.raises(UsageError, match="4 steps from output stride 16 go beyond the features of stride 2"):
         DeepLabV3Plus(1, output_stride=16, steps=(8, 8, 8, 8))
 
 

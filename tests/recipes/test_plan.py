@@ -84,7 +84,7 @@ def test_a_decoder_costs_what_was_saved_before() -> None:
     assert pruned <= 0.5 * plan.original.macs < plan.original.macs
     assert pruned < grown == trained
     assert plan.rows[1].details == (f"decoder: {pruned / 1e6:.1f} -> {grown / 1e6:.1f} MMAC of the network",)
-    with pytest.raises(UsageError, match="the budget macs <= .* cannot be met"):
+    with pytest.raises(UsageError, match=r"the budget macs <= .* cannot be met"):
         make_plan(Recipe("mine", steps[1:2], Budget({"macs": 0.1}, "")), network, "small", (64, 64))
 
 
