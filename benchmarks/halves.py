@@ -6,6 +6,8 @@ each file gives the class that its own network gives. A few minutes of training 
 holds to its end.
 
 python benchmarks/halves.py runs/half-person runs/half-enet-person ... --store
+
+What is stored of other networks stays, as long as they ship.
 """
 
 import json
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from edgeseg import assets
 from edgeseg.report.device import describe_device
 from edgeseg.whole import write_whole
 
@@ -36,7 +39,15 @@ def main(runs: tuple[Path, ...], store: bool) -> None:
             "device": describe_device(),
             "result": {"rows": rows},
         }
+        document["result"]["rows"] = merged(json.loads(RESULT.read_text())["result"]["rows"] if RESULT.exists() else [], rows)
         write_whole(RESULT, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def merged(stored: list[dict], new: list[dict]) -> list[dict]:
+    """In the order in which the networks ship, then those of somebody's own."""
+    order = list(assets.trained())
+    rows = {row["model"]: row for row in stored if row["model"] in order} | {row["model"]: row for row in new}
+    return sorted(rows.values(), key=lambda row: order.index(row["model"]) if row["model"] in order else len(order))
 
 
 def row_of(report: dict) -> dict:

@@ -155,6 +155,26 @@ def halves(one: Any) -> str:
     return _measured([one], "trained on these cores", head, rows, "lrrrlrrr", anew=one["command"])
 
 
+@of("phone")
+def phone(one: Any) -> str:
+    """The network of phones and ours on the same pictures."""
+    rows = one["result"]["rows"]
+    names = list(rows[0]["figures"])
+    lines = []
+    for row in rows:
+        number = next(iter(row["figures"].values()))["images"]
+        lines.append([row["kind"], str(number), *(_figures(row["figures"][name]) for name in names)])
+    return _measured(
+        [one], "int8 files of ours", ["pictures", "number", *names], lines, "lr" + "r" * len(names), one["command"]
+    )
+
+
+def _figures(row: Stored) -> str:
+    if "called_person" in row:
+        return f"{row['called_person']:.2%}"
+    return " / ".join("-" if row[key] is None else f"{row[key]:.3f}" for key in ("iou", "boundary_f"))
+
+
 def trials(stored: Stored, folder: Path) -> str:
     """How often `edgeseg report` was right about the same file, and about one made slower."""
     found = [stored[name] for name in TRIALS if name in stored]
@@ -286,6 +306,7 @@ TABLES: Mapping[str, Table] = {
     "frame-cost": frame,
     "compression": compression,
     "halves": halves,
+    "phone": phone,
     "trials": trials,
 }
 

@@ -1,0 +1,119 @@
+"""How well does the network of phones do on the pictures that our cards speak of?
+
+MediaPipe's selfie segmentation (Apache-2.0; "general" sees 256x256, "landscape" 144x256) against the models that ship, all on
+the same held-back pictures, by the same metrics. It wants a numpy below 2, so it gets an environment of its own under build/
+and answers frames through a pipe. Nobody knows what its makers trained it on: some of these pictures may be among that.
+
+python benchmarks/phone.py --data data/person-train --data data/person-train2 --scenes data/voc/val --store
+"""
+
+import json
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+from make_assets import by_framing  # noqa: E402
+from model_card import KINDS, person_scores  # noqa: E402
+
+from edgeseg import assets  # noqa: E402
+from edgeseg.report.device import describe_device  # noqa: E402
+from edgeseg.train.data import read_folder, split  # noqa: E402
+from edgeseg.whole import write_whole  # noqa: E402
+
+PACKAGES = ("mediapipe==0.10.14", "jax<0.5", "numpy<2")
+RESULT = HERE / "results" / "phone.json"
+PHONES = {"phone, general": 0, "phone, landscape": 1}
+OURS = ("person", "person-small")
+# Frames come as (height, width) and RGB bytes, masks go back as a byte a pixel.
+ANSWERS = """\
+import struct, sys
+import mediapipe, numpy
+network = mediapipe.solutions.selfie_segmentation.SelfieSegmentation(model_selection=int(sys.argv[1]))
+while head := sys.stdin.buffer.read(8):
+    h, w = struct.unpack("<II", head)
+    frame = numpy.frombuffer(sys.stdin.buffer.read(3 * h * w), numpy.uint8).reshape(h, w, 3)
+    mask = network.process(frame).segmentation_mask > 0.5
+    sys.stdout.buffer.write(mask.astype(numpy.uint8).tobytes())
+    sys.stdout.buffer.flush()
+"""
+
+
+class Phone:
+    """As `report.predict.Predictor`, for what this benchmark needs of one."""
+
+    person_class = 1
+
+    def __init__(self, interpreter: Path, selection: int) -> None:
+        command = [str(interpreter), "-c", ANSWERS, str(selection)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def predict(self, frame: np.ndarray) -> np.ndarray:
+        """(h, w) ids of a frame (h, w, 3) BGR."""
+        h, w = frame.shape[:2]
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(struct.pack("<II", h, w) + np.ascontiguousarray(frame[..., ::-1]).tobytes())
+        self._process.stdin.flush()
+        answer = self._process.stdout.read(h * w)
+        if len(answer) < h * w:
+            raise click.ClickException(f"MediaPipe ended with status {self._process.wait()}")
+        return np.frombuffer(answer, np.uint8).reshape(h, w).astype(np.int32)
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
+@click.command(help=__doc__)
+@click.option("--data", type=click.Path(exists=True, path_type=Path), multiple=True, required=True, help="Person folders.")
+@click.option("--scenes", type=click.Path(exists=True, path_type=Path), help="Labelled scenes that nothing was trained on.")
+@click.option("--python", default="python3.11", show_default=True, help="Interpreter for the environment: 3.11 or older.")
+@click.option("--store", is_flag=True, help=f"As {RESULT.name}.")
+def main(data: tuple[Path, ...], scenes: Path | None, python: str, store: bool) -> None:
+    held = split([pair for folder in data for pair in read_folder(folder)])[1]
+    scores = {}
+    for name, selection in PHONES.items():
+        phone = Phone(environment(python), selection)
+        scores[name] = person_scores(phone, held, scenes, ())  # type: ignore[arg-type]
+        phone.close()
+    for name in OURS:
+        asset = assets.trained()[name]
+        files = [of_size["tflite", "int8"] for of_size in (asset.files, *asset.framings.values())]
+        scores[name] = person_scores(by_framing(files), held, scenes, ())
+    rows = [{"kind": KINDS[kind], "figures": {n: of[kind] for n, of in scores.items()}} for kind in scores["person"]]
+    document = {
+        "schema": 1,
+        "benchmark": "phone",
+        "command": "python benchmarks/phone.py --data DIR --scenes DIR --store",
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "device": describe_device(),
+        "result": {"rows": rows},
+    }
+    click.echo(json.dumps(document["result"], indent=1))
+    if store:
+        write_whole(RESULT, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def environment(python: str) -> Path:
+    """The interpreter of build/phone, made where it is not there."""
+    folder = ROOT / "build" / "phone"
+    interpreter = folder / "bin" / "python"
+    if not (folder / ".installed").exists():
+        click.echo("making an environment for MediaPipe", err=True)
+        subprocess.run([python, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(interpreter), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        (folder / ".installed").touch()
+    return interpreter
+
+
+if __name__ == "__main__":
+    main()
