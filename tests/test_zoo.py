@@ -25,7 +25,7 @@ FILES = [
     for size, files in ({assets.trained()[name].size: assets.trained()[name].files} | assets.trained()[name].framings).items()
     for kind in files
 ]
-MOST_MACS = {"person": 100e6, "person-fine": 100e6, "person-small": 40e6}
+MOST_MACS = {"person": 100e6, "person-small": 40e6}
 
 
 def portrait() -> np.ndarray:
@@ -37,7 +37,7 @@ def portrait() -> np.ndarray:
 
 
 def test_the_models_that_are_promised_ship() -> None:
-    assert {"person", "person-fine", "person-small", "enet-person", "enet-camvid", "enet-camvid-small"} == set(NAMES)
+    assert {"person", "person-small", "enet-person", "enet-camvid", "enet-camvid-small"} == set(NAMES)
     assert assets.DEFAULT in NAMES
     for name, most in MOST_MACS.items():
         assert assets.trained()[name].macs <= most
