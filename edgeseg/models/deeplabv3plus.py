@@ -100,6 +100,8 @@ class DeepLabV3Plus(SegmentationNetwork):
             raise UsageError(f"output stride must be one of {', '.join(map(str, RATES))}; got {output_stride}")
         if backbone not in BACKBONES:
             raise UsageError(f"backbone must be one of {', '.join(BACKBONES)}; got {backbone!r}")
+        if not (isinstance(steps, list | tuple) and all(type(c) is int and c > 0 for c in steps)):
+            raise UsageError(f"steps must be a list of channels from 1 up, as in [32,24,16,8]; got {steps!r}")
         if steps and output_stride >> len(steps) < 2:
             raise UsageError(f"{len(steps)} steps from output stride {output_stride} go beyond the features of stride 2")
         self.size_divisor = output_stride

@@ -157,6 +157,12 @@ def test_steps_beyond_the_finest_features_are_refused() -> None:
         DeepLabV3Plus(1, output_stride=16, steps=(8, 8, 8, 8))
 
 
+@pytest.mark.parametrize("steps", [8, "8,8", [0], [8, 1.5], [-8], None, [True]])
+def test_steps_are_channels(steps: Any) -> None:
+    with pytest.raises(UsageError, match="steps must be a list of channels from 1 up"):
+        DeepLabV3Plus(1, steps=steps)
+
+
 def test_an_output_stride_that_does_not_exist_is_named() -> None:
     with pytest.raises(UsageError, match="must be one of 8, 16, 32; got 4"):
         DeepLabV3Plus(1, output_stride=4)
