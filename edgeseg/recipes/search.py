@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from edgeseg.errors import DataError, EdgesegError, ExportError, MissingExtraError, ModelError, ProcessError, UsageError
 from edgeseg.models import MODELS
@@ -136,6 +137,13 @@ def work(search: Search, worker: int = 0, tell: Callable[[str], None] = print) -
     study = open_study(search, worker)
     material = read(search.folders, [search.size or load_model(search.model).card.size])
     states = optuna.trial.TrialState
+    # SQLite has no locks of rows: two workers that ask at once may be given the same waiting trial.
+    turn = FileLock(search.out / "study.lock")
+
+    def take(trial: Any) -> tuple[float, ...]:
+        turn.release()
+        return attempt(search, trial, material, tell)
+
     ended = (states.COMPLETE, states.PRUNED)
     while True:
         with _calm(optuna):
@@ -145,8 +153,12 @@ def work(search: Search, worker: int = 0, tell: Callable[[str], None] = print) -
         if done >= search.trials:
             return
         if done + running < search.trials or states.WAITING in now:
-            with _calm(optuna):
-                study.optimize(lambda trial: attempt(search, trial, material, tell), n_trials=1)
+            turn.acquire()
+            try:
+                with _calm(optuna):
+                    study.optimize(take, n_trials=1)
+            finally:
+                turn.release()  # where none could be taken
         else:
             time.sleep(min(1.0, HEARTBEAT / 4))  # another worker does the last ones, or was killed
 

@@ -7,11 +7,13 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from edgeseg.errors import DataError, UsageError
 from edgeseg.models.checkpoint import load_model
@@ -152,6 +154,20 @@ def test_several_workers_share_a_study(tiny: Path, data: Path, tmp_path: Path) -
     start(one, 2)
     trials, _, _ = finish(one)
     assert [(t.number, t.choice["keep"]) for t in trials] == [(0, 1.0), (1, 0.5)]
+
+
+def test_trials_are_taken_in_turn(tiny: Path, data: Path, tmp_path: Path) -> None:
+    """While another worker asks for its trial, none is taken: SQLite would give both the same one."""
+    one = searched(tiny, data, tmp_path / "out", minutes=0.01)
+    open_study(one).enqueue_trial({**PLAIN})
+    with FileLock(one.out / "study.lock"):
+        worker = threading.Thread(target=work, args=(one,), kwargs={"tell": lambda line: None})
+        worker.start()
+        worker.join(3)
+        assert worker.is_alive()
+        assert open_study(one).get_trials(deepcopy=False)[0].state == optuna.trial.TrialState.WAITING
+    worker.join()
+    assert open_study(one).get_trials(deepcopy=False)[0].state == optuna.trial.TrialState.COMPLETE
 
 
 def test_a_fresh_network_is_trained_first(data: Path, tmp_path: Path) -> None:
