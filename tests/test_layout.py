@@ -67,7 +67,7 @@ THIRD = {
         *("flatbuffers", "ml_dtypes", "cv2", "google"),  # google.protobuf is what onnx is made of
     },
     "report": {"torch", "numpy", "cv2", "onnxruntime", "onnx", "google", "jinja2", "ai_edge_litert", "flatbuffers"},
-    "recipes": {*TORCH, "cv2", "tomli", "optuna", "matplotlib"},
+    "recipes": {*TORCH, "cv2", "tomli", "optuna", "filelock", "matplotlib"},
     "cli": {"click", "torch", "numpy", "cv2"},
     "commands": {"click", "torch", "numpy", "cv2"},
 }
