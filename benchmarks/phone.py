@@ -20,6 +20,7 @@ import numpy as np
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT / "scripts"))
+from environments import environment  # noqa: E402
 from make_assets import by_framing  # noqa: E402
 from model_card import KINDS, person_scores  # noqa: E402
 
@@ -60,11 +61,14 @@ class Phone:
         h, w = frame.shape[:2]
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(struct.pack("<II", h, w) + np.ascontiguousarray(frame[..., ::-1]).tobytes())
-        self._process.stdin.flush()
-        answer = self._process.stdout.read(h * w)
+        try:
+            self._process.stdin.write(struct.pack("<II", h, w) + np.ascontiguousarray(frame[..., ::-1]).tobytes())
+            self._process.stdin.flush()
+            answer = self._process.stdout.read(h * w)
+        except BrokenPipeError:
+            answer = b""
         if len(answer) < h * w:
-            raise click.ClickException(f"MediaPipe ended with status {self._process.wait()}")
+            raise click.ClickException(f"MediaPipe ended with status {self._process.wait()}; remove build/phone and try again")
         return np.frombuffer(answer, np.uint8).reshape(h, w).astype(np.int32)
 
     def close(self) -> None:
@@ -76,13 +80,13 @@ class Phone:
 @click.command(help=__doc__)
 @click.option("--data", type=click.Path(exists=True, path_type=Path), multiple=True, required=True, help="Person folders.")
 @click.option("--scenes", type=click.Path(exists=True, path_type=Path), help="Labelled scenes that nothing was trained on.")
-@click.option("--python", default="python3.11", show_default=True, help="Interpreter for the environment: 3.11 or older.")
+@click.option("--python", default=sys.executable, help="Interpreter for the environment: 3.11 or older.")
 @click.option("--store", is_flag=True, help=f"As {RESULT.name}.")
 def main(data: tuple[Path, ...], scenes: Path | None, python: str, store: bool) -> None:
     held = split([pair for folder in data for pair in read_folder(folder)])[1]
     scores = {}
     for name, selection in PHONES.items():
-        phone = Phone(environment(python), selection)
+        phone = Phone(environment("phone", python, PACKAGES), selection)
         scores[name] = person_scores(phone, held, scenes, ())  # type: ignore[arg-type]
         phone.close()
     for name in OURS:
@@ -101,18 +105,6 @@ def main(data: tuple[Path, ...], scenes: Path | None, python: str, store: bool) 
     click.echo(json.dumps(document["result"], indent=1))
     if store:
         write_whole(RESULT, (json.dumps(document, indent=1) + "\n").encode())
-
-
-def environment(python: str) -> Path:
-    """The interpreter of build/phone, made where it is not there."""
-    folder = ROOT / "build" / "phone"
-    interpreter = folder / "bin" / "python"
-    if not (folder / ".installed").exists():
-        click.echo("making an environment for MediaPipe", err=True)
-        subprocess.run([python, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(interpreter), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        (folder / ".installed").touch()
-    return interpreter
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 import cv2
 import numpy as np
+from environments import environment
 
 from edgeseg import assets
 from edgeseg.calib.frames import from_folder, from_sample
@@ -31,7 +32,7 @@ LEAST = 0.99
 @click.option("--python", default=sys.executable, help="Interpreter for the environment: 3.11 or older.")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
 def main(data: Path | None, python: str, files: tuple[Path, ...]) -> None:
-    older = environment(python)
+    older = with_edgeseg(python)
     pictures = (from_folder(data, parity=32) if data else from_sample(calibration=1, parity=16)).parity
     files = files or tuple(asset.files["tflite", "int8"] for asset in assets.trained().values())
     least = 1.0
@@ -52,16 +53,9 @@ def main(data: Path | None, python: str, files: tuple[Path, ...]) -> None:
         raise click.ClickException(f"less than {LEAST:.0%} agree")
 
 
-def environment(python: str) -> Path:
-    """The interpreter of build/tflite-runtime, made where it is not there."""
-    folder = ROOT / "build" / "tflite-runtime"
-    interpreter = folder / "bin" / "python"
-    if not (folder / ".installed").exists():
-        click.echo("making an environment for tflite-runtime", err=True)
-        subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(interpreter), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, *PACKAGES], check=True)
-        (folder / ".installed").touch()
+def with_edgeseg(python: str) -> Path:
+    """The interpreter of an environment with tflite-runtime, and edgeseg as it is in this tree."""
+    interpreter = environment("tflite-runtime", python, PACKAGES)
     subprocess.run(
         [str(interpreter), "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", str(ROOT)], check=True
     )

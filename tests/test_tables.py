@@ -173,3 +173,17 @@ def test_results_say_where_they_are_from(path):
     assert one["device"].keys() >= DEVICE.keys() | {"memory_bytes", "os", "python"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one["date"])
     assert one["command"].startswith(("python benchmarks/", "edgeseg "))
+
+
+def test_phone_by_hand():
+    figures = {
+        "phone": {"images": 3, "iou": 0.97281, "boundary_f": None},
+        "person": {"images": 3, "iou": 0.5, "boundary_f": 0.25},
+    }
+    nobody = {name: {"images": 2, "called_person": share} for name, share in (("phone", 0.29024), ("person", 0.00504))}
+    rows = [{"kind": "portraits", "figures": figures}, {"kind": "empty rooms", "figures": nobody}]
+    text = tables.phone({"phone": stored({"rows": rows}) | {"command": "python phone.py"}}, tables.ASSETS)
+    assert text.splitlines()[0] == "| pictures | number | phone | person |"
+    assert "| portraits | 3 | 0.973 / - | 0.500 / 0.250 |" in text
+    assert "| empty rooms | 2 | 29.02% | 0.50% |" in text
+    assert "`python phone.py` measures them anew." in text

@@ -128,6 +128,9 @@ share_option = click.option(
     help="Draw a source's or folder's pictures X times an epoch; repeatable.",
 )
 auxiliary_classes_option = click.option(
-    "--auxiliary-classes/--auxiliary-persons", default=True, help="What of it is learned.", show_default="its classes"
+    "--auxiliary-classes/--auxiliary-persons",
+    default=True,
+    help="Of --auxiliary, learn all classes, or the persons alone.",
+    show_default="classes",
 )
 path_type = click.Path(path_type=Path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from edgeseg.recipes.budget import Costs, exceeded, told
 from edgeseg.recipes.estimate import Speed, costs
 from edgeseg.recipes.recipe import Recipe
 from edgeseg.recipes.shape import FORMS, LEAST, QUICK, Aim, form, smallest
-from edgeseg.recipes.steps import NO_TEACHER, Decoder, Prune, Qat, Step, Substitute, Training
+from edgeseg.recipes.steps import NO_TEACHER, Prune, Qat, Step, Substitute, Training
 from edgeseg.train.device import CPU, autocast, place
 
 QAT_FACTOR = 2.5  # a step of training for int8 against one in float, on a processor
@@ -156,13 +155,11 @@ def make_plan(
 
 def open_steps(steps: Sequence[Step]) -> int:
     """How many of `steps` go as far as the budget needs."""
-    return sum(type(step) in FORMS and goal_of(step) is None for step in steps)
+    return sum(step.saves and goal_of(step) is None for step in steps)
 
 
 def goal_of(step: Step) -> float | None:
     """MACs that a step is to leave; None where that is what the budget needs."""
-    if isinstance(step, Decoder):
-        return math.inf  # it takes none away
     if isinstance(step, Substitute) and step.layers and step.macs is None:
         return LEAST
     macs: float | None = step.macs  # type: ignore[attr-defined]

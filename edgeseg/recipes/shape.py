@@ -85,12 +85,11 @@ def form(
 
 def smallest(step: Step, network: SegmentationNetwork, card: ModelCard) -> Formed:
     """The least that `step` can leave of `network`."""
-    if isinstance(step, Decoder):
-        return form(step, network, card, Aim(lambda network: Costs(0, 0, 0)))
-    step = dataclasses.replace(step, macs=LEAST)  # type: ignore[call-arg]
+    nowhere = Aim(lambda network: Costs(0, 0, 0))
+    if step.saves:
+        step = dataclasses.replace(step, macs=LEAST)  # type: ignore[call-arg]
     if isinstance(step, Prune):
         step = dataclasses.replace(step, importance=QUICK, rounds=1)
-    nowhere = Aim(lambda network: Costs(0, 0, 0))
     try:
         return form(step, network, card, nowhere)
     except Unreachable as error:

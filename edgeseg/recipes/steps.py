@@ -31,6 +31,7 @@ class Step:
 
     kind: ClassVar[str]
     stage: ClassVar[Stage]
+    saves: ClassVar[bool] = False  # multiply-adds, as many as `macs` or the budget says
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -58,7 +59,7 @@ class Prune(Step):
     batches  of 8 pictures, from which the importance "taylor" is taken
     """
 
-    kind, stage = "prune", "float"
+    kind, stage, saves = "prune", "float", True
     macs: float | None = None
     importance: Importance = "taylor"
     scope: Scope = "global"
@@ -89,7 +90,7 @@ class Substitute(Step):
     pictures   for training, on which the forms are fitted and judged
     """
 
-    stage = "float"
+    stage, saves = "float", True
     macs: float | None = None
     layers: tuple[str, ...] = ()
     judged_by: Literal["accuracy", "error"] = "accuracy"
