@@ -100,30 +100,39 @@ def _place(frame: Frame, mask: Mask, size: tuple[int, int], rng: Generator) -> t
 
 
 def camera(frame: Frame, rng: Generator) -> Frame:
-    """Light, colour, blur, noise and compression of cheap cameras."""
-    x: NDArray[Any] = frame.astype(np.float32) / 255
+    """Light, colour, blur, noise and compression of cheap cameras, each rounded to 8 bits as a camera's own steps are."""
+    x = np.asarray(cv2.LUT(frame, _light(rng)), np.uint8)
+    if rng.random() < 0.5:
+        saturation = 0 if rng.random() < 0.15 else rng.uniform(0.3, 1.5)
+        mix = np.full((3, 3), (1 - saturation) / 3) + saturation * np.eye(3)
+        x = np.asarray(cv2.transform(x, mix.astype(np.float32)), np.uint8)
+    if rng.random() < 0.2:
+        x = np.asarray(cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.6)), np.uint8)
+    if rng.random() < 0.08:
+        kernel = np.zeros((9, 9), np.float32)
+        cv2.line(kernel, (4 - int(rng.integers(0, 5)), 4), (4 + int(rng.integers(1, 5)), int(rng.integers(2, 7))), 1.0)
+        x = np.asarray(cv2.filter2D(x, -1, kernel / kernel.sum()), np.uint8)
+    if rng.random() < 0.35:
+        noise = np.float32(255 * rng.uniform(0.005, 0.06)) * rng.standard_normal(x.shape, np.float32)
+        noise += x
+        x = np.clip(noise + np.float32(0.5), 0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        coded = cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])[1]
+        x = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    return x
+
+
+def _light(rng: Generator) -> NDArray[np.uint8]:
+    """(1, 256, 3) what a camera makes of each value of each channel: powers of 768 values, not of all pixels."""
+    x: NDArray[Any] = np.repeat(np.arange(256, dtype=np.float32)[None, :, None] / 255, 3, axis=2)
     if rng.random() < 0.8:
         x = x * np.exp(rng.normal(0, 0.12, 3)).astype(np.float32)  # white balance
         x = np.clip(x, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.3)))  # gamma
         x = (x - 0.5) * np.float32(np.exp(rng.normal(0, 0.2))) + 0.5 + np.float32(rng.normal(0, 0.06))  # contrast, light
     if rng.random() < 0.08:
         x = x * np.float32(rng.uniform(0.15, 0.5))  # a dark room
-    if rng.random() < 0.5:
-        grey = x.mean(2, keepdims=True)
-        x = grey + (x - grey) * np.float32(0 if rng.random() < 0.15 else rng.uniform(0.3, 1.5))
-    if rng.random() < 0.2:
-        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.6))
-    if rng.random() < 0.08:
-        kernel = np.zeros((9, 9), np.float32)
-        cv2.line(kernel, (4 - int(rng.integers(0, 5)), 4), (4 + int(rng.integers(1, 5)), int(rng.integers(2, 7))), 1.0)
-        x = cv2.filter2D(x, -1, kernel / kernel.sum())
-    if rng.random() < 0.35:
-        x = x + rng.normal(0, rng.uniform(0.005, 0.06), x.shape).astype(np.float32)
-    out: NDArray[np.uint8] = (np.clip(x, 0, 1) * 255 + 0.5).astype(np.uint8)
-    if rng.random() < 0.3:
-        coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])[1]
-        out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
-    return out
+    table: NDArray[np.uint8] = (np.clip(x, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return table
 
 
 def _warp(array: NDArray[np.uint8], inverse: NDArray[np.float64], size: tuple[int, int], border: int) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from edgeseg.errors import UsageError
+from edgeseg.train.allocator import keep_freed
 from edgeseg.train.depthwise import quicken
 from edgeseg.train.dilated import mend
 
@@ -40,6 +41,7 @@ def place(network: Network, device: torch.device) -> Network:
     """`network` on `device`, as it trains fastest there."""
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
+        keep_freed()
         quicken(network)
         mend(network)
     return network
