@@ -41,7 +41,8 @@ MEASURES = (
     "next outside a 3 px border, with the blur's smoothing.",
 )
 BAD_AT = """\
-- everyday scenes with several or small persons; persons seen from behind or lying down;
+- everyday scenes with several or small persons; persons seen from behind or lying down; an arm, a hand or legs that come into
+  the picture without the rest;
 - what persons hold or wear that the training pictures label in different ways (bags are person in one source, objects in
   hand are background in another);
 - empty rooms: now and then a coat, a lamp or a picture on the wall is called a person;
@@ -142,8 +143,8 @@ def card_page(
         "| --- | ---: | " + " | ".join("---" for _ in scores) + " |", *rows, "",
         "## What it is bad at", "", BAD_AT if person else BAD_AT_CLASSES, "",
         "## Training", "", *commands, "",
-        "Machine: a shared x86-64 server (AVX-512, bf16), no GPU, mostly one core. The learning-rate schedule ended by the",
-        "clock (`--minutes`), so that another machine gives other weights.", *(["", *notes] if notes else []), "",
+        "Machine: one or two threads of a shared x86-64 server (AMD EPYC, AVX-512, bf16), no GPU. The learning-rate schedule",
+        "ended by the clock (`--minutes`), so that another machine gives other weights.", *(["", *notes] if notes else []), "",
         "Data: " + card.data + ".", "",
         "## Licence", "", card.licence, "",
     ])  # fmt: skip

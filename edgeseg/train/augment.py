@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgeseg.train.data import Frame, Mask
 
 Generator = np.random.Generator
+CLOSE = 0.15  # share of the views that are close-ups: a torso, a leg, a hand that holds something, without a head
 FAR = 0.3  # share of the composited persons that are small, as in a snapshot of a room or a street
 
 
@@ -42,7 +43,8 @@ def view(
         tilt = 0.5
     else:
         aspect = np.clip(size[1] / size[0] * np.exp(rng.uniform(-0.47, 0.47)), 0.5, 2.0)
-        zoom = np.exp(rng.uniform(np.log(0.55), np.log(1.25)))  # window / picture
+        near, far = (0.3, 0.55) if rng.random() < CLOSE else (0.55, 1.25)
+        zoom = np.exp(rng.uniform(np.log(near), np.log(far)))  # window / picture
         tilt = 5
     side = zoom * np.sqrt(h * w)
     window_h, window_w = side / np.sqrt(aspect), side * np.sqrt(aspect)
