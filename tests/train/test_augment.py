@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeseg.train import augment
 from edgeseg.train.augment import camera, composite, view
 
 sizes = st.tuples(st.integers(8, 70), st.integers(8, 70))
@@ -68,3 +70,16 @@ def test_cameras_differ() -> None:
     frame, _ = person(20, 30)
     seen = {camera(frame, np.random.default_rng(seed)).tobytes() for seed in range(20)}
     assert len(seen) > 15
+
+
+@pytest.mark.parametrize(("close", "least", "most"), [(0.0, 0.42, 1.0), (1.0, 0.22, 0.71)])
+def test_close_ups_see_a_part_of_the_picture(close: float, least: float, most: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Across a ramp from 0 to 255 the values that are seen tell how wide the window is: 0.55 to 1.25 of the picture's side, and
+    0.3 to 0.55 close up, times the root of a stretch of 1.6 either way.
+    """
+    monkeypatch.setattr(augment, "CLOSE", close)
+    ramp = np.broadcast_to(np.arange(256, dtype=np.uint8)[None, :, None], (256, 256, 3)).copy()
+    widths = [np.ptp(view(ramp, None, (64, 64), np.random.default_rng(seed))[0].astype(int)) / 255 for seed in range(40)]
+    assert least <= min(widths)
+    assert max(widths) <= most
+    assert np.ptp(widths) > 0.2

@@ -30,7 +30,7 @@ def test_training_learns_resumes_and_leaves_a_checkpoint(discs: Path, tmp_path: 
     out = tmp_path / "run"
     lines: list[str] = []
     schedule = Schedule(
-        epochs=20, batch=4, evaluate_every=10, augmentation=ALONE, learning_rate=5e-3, average=0.9, sizes=((0.0, 1.0),)
+        epochs=30, batch=4, evaluate_every=10, augmentation=ALONE, learning_rate=5e-3, average=0.9, sizes=((0.0, 1.0),)
     )
     scores = train_model(
         "enet", Folders([discs]), out, schedule, arguments={"activation": "relu"}, size=(32, 32), tell=lines.append
@@ -41,7 +41,7 @@ def test_training_learns_resumes_and_leaves_a_checkpoint(discs: Path, tmp_path: 
     assert model.card.size == (32, 32)
     assert model.card.accuracy == {k: pytest.approx(v, abs=1e-3) for k, v in scores.items()}
     with (out / "log.csv").open() as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == [str(i + 1) for i in range(20)]
+        assert [row["epoch"] for row in csv.DictReader(file)] == [str(i + 1) for i in range(30)]
     with pytest.raises(ModelError, match="belongs to a training with architecture enet activation=relu, not deeplab"):
         train_model("deeplabv3plus-mobilenetv2", Folders([discs]), out, SHORT, size=(32, 32), resume=True, tell=lines.append)
 
