@@ -25,7 +25,8 @@ from edgeseg.train.depthwise import quicken
 from edgeseg.train.device import CPU, autocast
 from edgeseg.train.dilated import mend
 
-WAYS = {"as PyTorch comes": 0, "quick gradients": 1, "and freed memory kept": 2}
+PLAIN, GRADIENTS, MEMORY = range(3)  # each with what those before it have
+WAYS = {PLAIN: "as PyTorch comes", GRADIENTS: "quick gradients", MEMORY: "and freed memory kept"}
 WARM_UP = 3
 
 
@@ -35,7 +36,7 @@ WARM_UP = 3
 @click.option("--steps", default=12, show_default=True, help="Of each process, after three that are not counted.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--threads", default=torch.get_num_threads(), show_default=True)
-@click.option("--way", type=click.IntRange(0, 2), hidden=True)
+@click.option("--way", type=click.IntRange(PLAIN, MEMORY), hidden=True)
 def main(model: str, batch: int, steps: int, rounds: int, threads: int, way: int | None) -> None:
     if way is not None:
         click.echo(json.dumps(timed(model, batch, steps, way)))
@@ -43,20 +44,17 @@ def main(model: str, batch: int, steps: int, rounds: int, threads: int, way: int
     command = [sys.executable, __file__, "--model", model, "--batch", str(batch), "--steps", str(steps), "--way"]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     device = describe_device()
-    found = [
-        [
-            json.loads(subprocess.run([*command, str(way)], check=True, capture_output=True, env=environment).stdout)
-            for way in WAYS.values()
-        ]
-        for _ in range(rounds)
-    ]
+    turns = [one for _ in range(rounds) for one in WAYS]
+    with click.progressbar(turns, label="processes", file=sys.stderr) as bar:
+        done = [subprocess.run([*command, str(one)], check=True, capture_output=True, env=environment).stdout for one in bar]
+    found = {one: [json.loads(text) for text in done[one :: len(WAYS)]] for one in WAYS}
     machine = f"{device['cpu']}, load {device['load_1min']}"
     click.echo(f"{model}, {batch} pictures, {threads} threads, {rounds} rounds of {steps} steps; {machine}\n")
     click.echo("| | ms a step | times as fast (least, most) | peak MB |")
     click.echo("| --- | ---: | ---: | ---: |")
-    for way, name in enumerate(WAYS):
-        ratios = [one[0]["ms"] / one[way]["ms"] for one in found]
-        ms, mb = (statistics.median(one[way][key] for one in found) for key in ("ms", "mb"))
+    for one, name in WAYS.items():
+        ratios = [plain["ms"] / other["ms"] for plain, other in zip(found[PLAIN], found[one], strict=True)]
+        ms, mb = (statistics.median(each[key] for each in found[one]) for key in ("ms", "mb"))
         click.echo(f"| {name} | {ms:.0f} | {statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) | {mb:.0f} |")
 
 
@@ -64,10 +62,10 @@ def timed(model: str, batch: int, steps: int, way: int) -> dict[str, float]:
     """Median milliseconds of a step, and the most memory that the process had."""
     loaded = load_checkpoint(assets.trained()[model].checkpoint)
     network = loaded.network.train().to(memory_format=torch.channels_last)
-    if way >= WAYS["quick gradients"]:
+    if way >= GRADIENTS:
         quicken(network)
         mend(network)
-    if way >= WAYS["and freed memory kept"] and not keep_freed():
+    if way >= MEMORY and not keep_freed():
         raise click.ClickException("the C library here is not glibc; there is nothing to compare")
     image = torch.rand(batch, 3, *loaded.card.size).contiguous(memory_format=torch.channels_last)
     times = []

@@ -143,7 +143,7 @@ def card_page(
         "| --- | ---: | " + " | ".join("---" for _ in scores) + " |", *rows, "",
         "## What it is bad at", "", BAD_AT if person else BAD_AT_CLASSES, "",
         "## Training", "", *commands, "",
-        "Machine: one or two threads of a shared x86-64 server (AMD EPYC, AVX-512, bf16), no GPU. The learning-rate schedule",
+        "Machine: one or two threads of a shared x86-64 server (AVX-512, bf16), no GPU. The learning-rate schedule",
         "ended by the clock (`--minutes`), so that another machine gives other weights.", *(["", *notes] if notes else []), "",
         "Data: " + card.data + ".", "",
         "## Licence", "", card.licence, "",
