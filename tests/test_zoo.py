@@ -48,6 +48,21 @@ def test_the_models_that_are_promised_ship() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_training_begins_from_what_a_command_before_wrote_or_the_card_explains(name: str) -> None:
+    card = (assets.FOLDER / f"{name}.md").read_text()
+    training = card[card.index("## Training") : card.index("Machine:")]
+    written: set[str] = set()  # files, and folders that `-o` names
+    for words in (line.split() for line in training.splitlines() if line.startswith("    ")):
+        if words[0] == "edgeseg":
+            begins = {word for word in words if word.endswith((".safetensors", ".pth"))}
+            unknown = {file for file in begins if not written & {file, file.rpartition("/")[0]}}
+            assert [file for file in unknown if f"- `{file}`: " not in training] == []
+            written.add(words[words.index("-o") + 1].rstrip(":"))
+        else:
+            written.update(words)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_files_are_those_of_the_index(name: str) -> None:
     asset = assets.trained()[name]
     assert assets.verify(asset) == []
