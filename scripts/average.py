@@ -1,0 +1,43 @@
+"""The mean of the weights and batch-norm statistics of trainings that went on from each other, which is often better than any.
+
+python scripts/average.py runs/mean.safetensors runs/first/last.safetensors runs/second/last.safetensors
+
+The card is that of the last one, with this command after its own (Izmailov et al. 2018; Wortsman et al. 2022).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+import click
+import torch
+
+from edgeseg.models.checkpoint import load_checkpoint, save_checkpoint
+
+path_type = click.Path(path_type=Path)
+
+
+@click.command(help=__doc__)
+@click.argument("out", type=path_type)
+@click.argument("models", type=path_type, nargs=-1, required=True)
+def main(out: Path, models: tuple[Path, ...]) -> None:
+    opened = [load_checkpoint(path) for path in models]
+    network, card = opened[-1].network, opened[-1].card
+    states = [each.network.state_dict() for each in opened]
+    shapes = [{name: value.shape for name, value in state.items()} for state in states]
+    if any(each != shapes[-1] for each in shapes):
+        raise click.ClickException("only models of the same layers can be averaged")
+    # Batch norm counts its batches in integers, which nothing reads after training.
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[-1].items()
+    }
+    network.load_state_dict(mean)
+    command = shlex.join(["python", "scripts/average.py", str(out), *map(str, models)])
+    save_checkpoint(out, network, dataclasses.replace(card, training=f"{card.training}\n{command}", accuracy={}, ranges={}))
+
+
+if __name__ == "__main__":
+    main()
