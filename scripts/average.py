@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import torch
 
+from edgeseg.errors import EdgesegError
 from edgeseg.models.checkpoint import load_checkpoint, save_checkpoint
 
 path_type = click.Path(path_type=Path)
@@ -23,7 +24,10 @@ path_type = click.Path(path_type=Path)
 @click.argument("out", type=path_type)
 @click.argument("models", type=path_type, nargs=-1, required=True)
 def main(out: Path, models: tuple[Path, ...]) -> None:
-    opened = [load_checkpoint(path) for path in models]
+    try:
+        opened = [load_checkpoint(path) for path in models]
+    except EdgesegError as error:
+        raise click.ClickException(str(error)) from None
     network, card = opened[-1].network, opened[-1].card
     states = [each.network.state_dict() for each in opened]
     shapes = [{name: value.shape for name, value in state.items()} for state in states]

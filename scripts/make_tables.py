@@ -242,9 +242,8 @@ def card_scores(card: str) -> dict[str, tuple[str, str]]:
 
 
 def _short(figures: str) -> str:
-    """Three digits of IoU and boundary F; a share as it is."""
-    rounded = re.sub(r"\d\.\d+(?![\d%])", lambda match: f"{float(match[0]):.3f}", figures)
-    return rounded.replace("called person", "").replace("%", " %").strip()
+    """IoU and boundary F as the card has them: rounded once more they could differ from what others round once."""
+    return figures.replace("called person", "").replace("%", " %").strip()
 
 
 def _architecture(checkpoint: Path) -> str:
@@ -252,8 +251,8 @@ def _architecture(checkpoint: Path) -> str:
     with checkpoint.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     card = json.loads(header["__metadata__"]["edgeseg.model"])
-    details = [str(card["arguments"].get("backbone", "")), "pruned" if card.get("shapes") else ""]
-    details = ", ".join(filter(None, details))
+    backbone, pruned = str(card["arguments"].get("backbone", "")), "pruned" if card.get("shapes") else ""
+    details = ", ".join(filter(None, (backbone, pruned)))
     return f"{card['architecture']}{f' ({details})' if details else ''}"
 
 

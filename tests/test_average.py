@@ -42,3 +42,10 @@ def test_models_of_other_layers_are_refused(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "same layers" in result.output
     assert not (tmp_path / "mean.safetensors").exists()
+
+
+def test_what_is_no_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"nothing")
+    result = CliRunner().invoke(average.main, [str(tmp_path / "mean.safetensors"), str(tmp_path / "a.safetensors")])
+    assert result.exit_code == 1
+    assert "a.safetensors is not a readable safetensors checkpoint" in result.output

@@ -161,7 +161,7 @@ CARD = """| file | size |
 def test_a_card_is_read():
     assert tables.card_scores(CARD) == {"portraits": ("12", "0.7996 / 0.6"), "clip a": ("30", "0.052%")}
     assert tables.card_scores("no table") == {}
-    assert tables._short("0.7996 / 0.6") == "0.800 / 0.600"
+    assert tables._short("0.7996 / 0.6") == "0.7996 / 0.6"
     assert tables._short("10.51% called person") == "10.51 %"
 
 
