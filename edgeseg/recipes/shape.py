@@ -177,7 +177,7 @@ def _substitute(
 
 def _decoder(step: Decoder, network: SegmentationNetwork, card: ModelCard, aim: Aim, seen: Seen | None, seed: int) -> Formed:
     before = aim.costs(network).macs / 1e6
-    new, card = with_steps(network, card, step.channels, seed)
+    new, card = with_steps(network, card, step.channels, seed, context=step.context)
     return Formed(new, card, (f"decoder: {before:.1f} -> {aim.costs(new).macs / 1e6:.1f} MMAC of the network",))
 
 

@@ -120,17 +120,21 @@ class LowRank(Substitute):
 
 @dataclass(frozen=True)
 class Decoder(Step):
-    """`edgeseg.compress.decoder.with_steps`: fresh steps of so many channels behind features that are trained. It costs
-    multiply-adds, so what was pruned before it must leave room for them.
+    """`edgeseg.compress.decoder.with_steps`: steps of so many channels behind features that are trained, fresh ones or wider ones
+    than there were, and a wider `context` where it is given. It costs multiply-adds, so what was pruned before it must leave room
+    for them.
     """
 
     kind, stage = "decoder", "float"
     channels: tuple[int, ...] = (32, 24, 16, 8)
+    context: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.channels or min(self.channels) < 1:
             raise UsageError(f"a decoder takes channels from 1 up, got {list(self.channels)}")
+        if self.context is not None and self.context < 1:
+            raise UsageError(f"a decoder's context has channels from 1 up, got {self.context}")
 
     @property
     def title(self) -> str:

@@ -46,6 +46,38 @@ def test_features_stay_and_the_card_rebuilds_the_network(tmp_path: Any, channels
     assert bool(new_card.shapes) is not whole
 
 
+@pytest.mark.parametrize(("wider", "context"), [((24, 16, 16, 8), None), ((32, 24, 16, 12), 16), ((24, 20, 16, 8), 12)])
+@pytest.mark.parametrize("whole", [True, False])
+def test_wider_steps_say_what_the_narrow_ones_did(wider: tuple[int, ...], context: int | None, whole: bool) -> None:
+    narrow, card = with_steps(*((CARD.build().eval(), CARD) if whole else pruned()), (24, 16, 16, 8))
+    for layer in narrow.modules():  # batch norm that does something
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(layer.running_mean, 0, 0.1)
+            torch.nn.init.normal_(layer.bias, 0, 0.1)
+    had = narrow.aspp.project[0].out_channels  # type: ignore[union-attr, index, operator]
+    if context is not None and context < had:
+        with pytest.raises(UsageError, match=f"the context has {had} channels and may have up to 16; {context} is out of that"):
+            with_steps(narrow, card, wider, context=context)
+        return
+    new, new_card = with_steps(narrow, card, wider, seed=1, context=context)
+    image = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(new.eval()(image), narrow.eval()(image), rtol=0, atol=1e-5)
+        rebuilt = new_card.build()
+        rebuilt.load_state_dict(new.state_dict())
+        assert torch.equal(rebuilt.eval()(image), new(image))
+    assert new.aspp.project_pooled.out_channels == (context or had)  # type: ignore[union-attr]
+    assert new.decoder.joined[0][1][0].out_channels == wider[0]  # type: ignore[union-attr, index, operator]
+
+
+def test_narrower_steps_are_fresh() -> None:
+    wide, card = with_steps(CARD.build(), CARD, (24, 16, 16, 8))
+    new, _ = with_steps(wide, card, (16, 16, 16, 8), seed=1)
+    kept, fresh = wide.state_dict()["aspp.project.0.weight"], new.state_dict()["decoder.joined.1.1.0.weight"]
+    assert torch.equal(new.state_dict()["aspp.project.0.weight"], kept)
+    assert not torch.equal(fresh, wide.state_dict()["decoder.joined.1.1.0.weight"][:, :16])
+
+
 def test_what_has_no_such_decoder_is_refused() -> None:
     card = ModelCard("enet", {"activation": "relu"})
     with pytest.raises(UsageError, match="a decoder in steps is for DeepLabv3\\+, not for enet"):
