@@ -105,6 +105,8 @@ REFUSED = [
     ("train enet --data {data} --teacher {text}", 1, "not a readable safetensors checkpoint"),
     ("train enet --data {data} --teacher person --temperature 0", 2, "x>0"),
     ("train enet --data {data} --temperature 3", 1, "belong to --teacher or --qat"),
+    ("train enet --data {data} --distil-mirrored", 1, "belong to --teacher; add one"),
+    ("train person --qat --data {data} --distil-scale 1.5", 1, "do not go with --qat"),
     ("train person --qat --data {data} --no-distil --teacher person", 1, "without a purpose"),
     ("train enet --data {data} --share books", 1, "is not SOURCE=X"),
     ("train enet --data {data} --schedule linear", 2, "'cosine', 'poly'"),

@@ -37,6 +37,13 @@ from edgeseg.errors import MissingExtraError, UsageError
 @click.option("--distil-boundary", type=click.FloatRange(0), default=0.0, help="Weight of its answers along outlines.")
 @click.option("--distil-features", type=click.FloatRange(0), default=0.0, help="Weight of what its layers give.")
 @click.option(
+    "--distil-scale",
+    type=click.FloatRange(0.25, 4),
+    default=1.0,
+    help="The scale at which --teacher sees pictures, of the size.",
+)
+@click.option("--distil-mirrored", is_flag=True, help="--teacher answers for the picture and its mirror image, the mean.")
+@click.option(
     "--hint", "hints", multiple=True, metavar="LAYER[=LAYER]", help="A layer that --distil-features compares; repeatable."
 )
 @click.option(
@@ -98,6 +105,8 @@ def train(
     temperature: float | None,
     distil_boundary: float,
     distil_features: float,
+    distil_scale: float,
+    distil_mirrored: bool,
     hints: tuple[str, ...],
     distil: bool,
     epochs: int | None,
@@ -161,8 +170,11 @@ def train(
             raise UsageError(
                 "--share, --accumulate, --tensorboard, --device cuda, --schedule and --precision do not go with --qat"
             )
-        if distil_boundary or distil_features or hints:
-            raise UsageError("--distil-boundary, --distil-features and --hint do not go with --qat; leave them out")
+        if distil_boundary or distil_features or hints or distil_scale != 1 or distil_mirrored:
+            raise UsageError(
+                "--distil-boundary, --distil-features, --distil-scale, --distil-mirrored and --hint do not go with --qat; "
+                "leave them out"
+            )
         if not distil and (teacher or distil_weight or temperature):
             raise UsageError("--no-distil leaves --teacher, --distil-weight and --temperature without a purpose; leave it out")
         plan = Plan(epochs=epochs or 10, minutes=minutes)
@@ -190,6 +202,8 @@ def train(
             raise UsageError("--distil-weight and --temperature belong to --teacher or --qat; add one, or leave them out")
         if not teacher and (distil_boundary or distil_features):
             raise UsageError("--distil-boundary and --distil-features belong to --teacher; add one, or leave them out")
+        if not teacher and (distil_scale != 1 or distil_mirrored):
+            raise UsageError("--distil-scale and --distil-mirrored belong to --teacher; add one, or leave them out")
         if hints and not distil_features:
             raise UsageError("--hint belongs to --distil-features W; add it, or leave --hint out")
         guide = None
@@ -200,6 +214,8 @@ def train(
                 temperature or 2.0,
                 boundary=distil_boundary,
                 features=distil_features,
+                scale=distil_scale,
+                mirrored=distil_mirrored,
                 layers=parse_hints(hints),
             )
         schedule = Schedule(

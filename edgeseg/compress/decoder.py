@@ -50,7 +50,9 @@ def with_steps(
     if not had <= context <= most:
         raise UsageError(f"the context has {had} channels and may have up to {most}; {context} is out of that")
     if context > had and any(name.startswith("aspp.project") for name in rewrites):
-        raise UsageError("the context's projection was given another form, whose channels stay as they are; leave `context` out")
+        raise UsageError(
+            "the context's projection was given another form, whose channels stay as they are; leave `context` out"
+        )
     kept = {name: shape for name, shape in pruned.items() if name.startswith(KEPT)}
     torch.manual_seed(seed)
     rows = kept | (_context(network, context) if context > had else {}) | _joints(finer, channels, context)

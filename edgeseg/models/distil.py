@@ -1,4 +1,8 @@
-"""Distillation: what a teacher's logits say beyond the class (Hinton, Vinyals & Dean 2015, arXiv 1503.02531)."""
+"""Distillation: what a teacher's logits say beyond the class (Hinton, Vinyals & Dean 2015, arXiv 1503.02531).
+
+A network's answers to a picture enlarged, and to the picture and its mirror image together, are better than its answer to the
+picture: so it can teach itself, too (Radosavovic et al. 2018, data distillation, arXiv 1712.04440).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgeseg.errors import ModelError
+from edgeseg.errors import ModelError, UsageError
 from edgeseg.models import MODELS, SegmentationNetwork
 from edgeseg.models.band import boundary_distillation
 from edgeseg.models.checkpoint import load_model
@@ -22,6 +26,8 @@ class Teacher:
 
     boundary  weight of `band.boundary_distillation`;  features  of `hints.Hints`
     layers    student's layer -> own one, of those features; if there are none, those of `hints.LAYERS`
+    scale     at which it sees the picture, of the student's
+    mirrored  it answers with the mean over the picture and its mirror image
     """
 
     name: str
@@ -33,13 +39,24 @@ class Teacher:
     boundary: float = 0.0
     features: float = 0.0
     layers: Mapping[str, str] = field(default_factory=dict)
+    scale: float = 1.0
+    mirrored: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scale <= 0:
+            raise UsageError(f"a teacher sees pictures at a scale above 0, got {self.scale:g}")
+        if self.features and (self.scale != 1 or self.mirrored):
+            raise UsageError(
+                "features are compared of the same picture: leave them out, or the teacher's scale and mirror image"
+            )
 
     @property
     def how(self) -> str:
         """As in "weight 1, temperature 2, boundary 0.5"."""
         parts = {"weight": self.weight, "temperature": self.temperature, "boundary": self.boundary, "features": self.features}
+        views = [*([f"scale {self.scale:g}"] if self.scale != 1 else []), *(["mirrored"] if self.mirrored else [])]
         told = [f"{name} {value:g}" for name, value in parts.items() if value or name in ("weight", "temperature")]
-        return ", ".join([*told, *(f"{own}={other}" for own, other in self.layers.items())])
+        return ", ".join([*told, *views, *(f"{own}={other}" for own, other in self.layers.items())])
 
     def check(self, classes: tuple[str, ...]) -> None:
         """ModelError where it cannot teach a network of `classes`."""
@@ -64,13 +81,18 @@ class Teacher:
 
     @torch.no_grad()
     def logits(self, image: Tensor) -> Tensor:
-        """For `image` (n, 3, h, w), which is stretched where the teacher's strides do not fit into it; float32."""
+        """For `image` (n, 3, h, w), at `scale` and stretched where the teacher's strides do not fit into it; float32."""
         divisor = self.network.size_divisor
-        size = tuple(max(divisor, round(s / divisor) * divisor) for s in image.shape[-2:])
+        size = tuple(max(divisor, round(s * self.scale / divisor) * divisor) for s in image.shape[-2:])
         if size != image.shape[-2:]:
             image = F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+        image = image.contiguous(memory_format=torch.channels_last)
+        logits = self._answer(image)
+        return (logits + self._answer(image.flip(-1)).flip(-1)) / 2 if self.mirrored else logits
+
+    def _answer(self, image: Tensor) -> Tensor:
         with torch.autocast(image.device.type, torch.bfloat16):
-            logits: Tensor = self.network(image.contiguous(memory_format=torch.channels_last))
+            logits: Tensor = self.network(image)
         return logits.float()
 
 
@@ -82,6 +104,8 @@ def load_teacher(
     boundary: float = 0.0,
     features: float = 0.0,
     layers: Mapping[str, str] | None = None,
+    scale: float = 1.0,
+    mirrored: bool = False,
 ) -> Teacher:
     """A trained model or a checkpoint as a teacher; ModelError where there is none of that name, or it is not trained."""
     if name in MODELS:
@@ -89,7 +113,17 @@ def load_teacher(
     model = load_model(name)
     network = model.network.to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
     return Teacher(
-        name, network, model.card.classes, model.weights_sha256, weight, temperature, boundary, features, layers or {}
+        name,
+        network,
+        model.card.classes,
+        model.weights_sha256,
+        weight,
+        temperature,
+        boundary,
+        features,
+        layers or {},
+        scale,
+        mirrored,
     )
 
 

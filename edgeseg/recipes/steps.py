@@ -120,9 +120,9 @@ class LowRank(Substitute):
 
 @dataclass(frozen=True)
 class Decoder(Step):
-    """`edgeseg.compress.decoder.with_steps`: steps of so many channels behind features that are trained, fresh ones or wider ones
-    than there were, and a wider `context` where it is given. It costs multiply-adds, so what was pruned before it must leave room
-    for them.
+    """`edgeseg.compress.decoder.with_steps`: steps of so many channels behind features that are trained, fresh ones or wider
+    ones than there were, and a wider `context` where it is given. It costs multiply-adds, so what was pruned before it must
+    leave room for them.
     """
 
     kind, stage = "decoder", "float"

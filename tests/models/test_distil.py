@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from edgeseg.errors import ModelError
+from edgeseg.errors import ModelError, UsageError
 from edgeseg.models.checkpoint import ModelCard, save_checkpoint
 from edgeseg.models.distil import Teacher, distillation, load_teacher
 from edgeseg.models.layers import SegmentationNetwork
@@ -49,6 +49,45 @@ class Brightness(SegmentationNetwork):
     def forward(self, image):
         self.seen = image
         return torch.nn.functional.avg_pool2d(image.mean(1, keepdim=True), 8) * self.weight
+
+
+class Left(Brightness):
+    """As Brightness, of the left half of each block alone: its mirror image has another answer."""
+
+    def forward(self, image):
+        self.seen = image
+        n, _, h, w = image.shape
+        blocks = image.mean(1).reshape(n, h // 8, 8, w // 8, 8)[..., :4]
+        return blocks.mean((2, 4))[:, None] * self.weight
+
+
+def test_a_mirrored_teacher_by_hand():
+    """Blocks white on the left (logit 1) and on the right (logit 0): each, with its mirror image, has a half."""
+    image = torch.zeros(1, 3, 8, 16)
+    image[..., :4] = image[..., 12:] = 1
+    plain = Teacher("left", Left(), ("background", "person"), "")
+    assert plain.logits(image).flatten().tolist() == [1.0, 0.0]
+    image[..., 8:12], image[..., 12:] = 1, 0  # both on the left: mirrored, both on the right
+    assert plain.logits(image).flatten().tolist() == [1.0, 1.0]
+    assert Teacher("left", Left(), ("background", "person"), "", mirrored=True).logits(image).flatten().tolist() == [0.5, 0.5]
+    image[..., 8:12] = 0  # the right one black: its half comes from nowhere
+    assert Teacher("left", Left(), ("background", "person"), "", mirrored=True).logits(image).flatten().tolist() == [0.5, 0.0]
+
+
+@pytest.mark.parametrize(("scale", "seen"), [(1.0, (16, 24)), (1.5, (24, 32)), (0.25, (8, 8))])
+def test_a_teacher_sees_pictures_at_its_scale(scale, seen):
+    """16x24 by 1.5 is 24x36, of which strides of 8 take 24x32 (4.5 rounds to even); nothing is smaller than a stride."""
+    teacher = Teacher("grey", Brightness(), ("background", "person"), "", scale=scale)
+    assert teacher.logits(torch.full((1, 3, 16, 24), 0.5)).flatten().tolist() == [0.5] * (seen[0] * seen[1] // 64)
+    assert tuple(teacher.network.seen.shape[-2:]) == seen
+    assert teacher.how == "weight 1, temperature 2" + (f", scale {scale:g}" if scale != 1 else "")
+
+
+def test_views_that_a_teacher_cannot_take():
+    with pytest.raises(UsageError, match="a scale above 0, got 0"):
+        Teacher("grey", Brightness(), (), "", scale=0)
+    with pytest.raises(UsageError, match="features are compared of the same picture"):
+        Teacher("grey", Brightness(), (), "", features=1.0, mirrored=True)
 
 
 def test_a_teacher_by_hand():
