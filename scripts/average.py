@@ -2,7 +2,8 @@
 
 python scripts/average.py runs/mean.safetensors runs/first/last.safetensors runs/second/last.safetensors
 
-The card is that of the last one, with this command after its own (Izmailov et al. 2018; Wortsman et al. 2022).
+--weight counts one of them more than others, in the same order. The card is that of the last
+one, with this command after its own (Izmailov et al. 2018; Wortsman et al. 2022).
 """
 
 from __future__ import annotations
@@ -20,10 +21,19 @@ from edgeseg.models.checkpoint import load_checkpoint, save_checkpoint
 path_type = click.Path(path_type=Path)
 
 
+def weighted(values: list[torch.Tensor], counts: tuple[float, ...]) -> torch.Tensor:
+    """Their mean where each counts so much."""
+    return torch.stack([count * value for count, value in zip(counts, values, strict=True)]).sum(0) / sum(counts)
+
+
 @click.command(help=__doc__)
 @click.argument("out", type=path_type)
 @click.argument("models", type=path_type, nargs=-1, required=True)
-def main(out: Path, models: tuple[Path, ...]) -> None:
+@click.option("--weight", "weights", type=click.FloatRange(0, min_open=True), multiple=True, help="Of each model. [default: 1]")
+def main(out: Path, models: tuple[Path, ...], weights: tuple[float, ...]) -> None:
+    if weights and len(weights) != len(models):
+        raise click.UsageError(f"--weight is given {len(weights)} times, for {len(models)} models; give one for each, or none")
+    counts = weights or (1.0,) * len(models)
     try:
         opened = [load_checkpoint(path) for path in models]
     except EdgesegError as error:
@@ -35,11 +45,12 @@ def main(out: Path, models: tuple[Path, ...]) -> None:
         raise click.ClickException("only models of the same layers can be averaged")
     # Batch norm counts its batches in integers, which nothing reads after training.
     mean = {
-        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        name: weighted([state[name] for state in states], counts) if value.is_floating_point() else value
         for name, value in states[-1].items()
     }
     network.load_state_dict(mean)
-    command = shlex.join(["python", "scripts/average.py", str(out), *map(str, models)])
+    given = [word for weight in weights for word in ("--weight", f"{weight:g}")]
+    command = shlex.join(["python", "scripts/average.py", *given, str(out), *map(str, models)])
     save_checkpoint(out, network, dataclasses.replace(card, training=f"{card.training}\n{command}", accuracy={}, ranges={}))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from click.testing import CliRunner
 
@@ -34,6 +35,24 @@ def test_mean_of_weights_and_statistics_with_the_card_of_the_last(tmp_path: Path
     first, command = model.card.training.splitlines()
     assert first == "training 6"
     assert command.split() == ["python", "scripts/average.py", out, *files]
+
+
+def test_weights_count_in_proportion(tmp_path: Path) -> None:
+    """(1 * 1 + 3 * 5) / 4 = 4"""
+    files = [saved(tmp_path / f"{n}.safetensors", n, "") for n in (1, 5)]
+    words = ["--weight", "0.5", "--weight", "1.5", str(tmp_path / "mean.safetensors"), *files]
+    assert CliRunner().invoke(average.main, words).exit_code == 0
+    model = load_checkpoint(tmp_path / "mean.safetensors")
+    assert all(torch.all(value == 4) for value in model.network.state_dict().values() if value.is_floating_point())
+    assert model.card.training.split() == ["python", "scripts/average.py", *words]
+
+
+@pytest.mark.parametrize("weights", [["--weight", "1"], ["--weight", "1", "--weight", "0"]])
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, weights: list[str]) -> None:
+    files = [saved(tmp_path / f"{n}.safetensors", n, "") for n in (1, 5)]
+    result = CliRunner().invoke(average.main, [*weights, str(tmp_path / "mean.safetensors"), *files])
+    assert result.exit_code == 2
+    assert not (tmp_path / "mean.safetensors").exists()
 
 
 def test_models_of_other_layers_are_refused(tmp_path: Path) -> None:

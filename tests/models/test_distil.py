@@ -62,16 +62,14 @@ class Left(Brightness):
 
 
 def test_a_mirrored_teacher_by_hand():
-    """Blocks white on the left (logit 1) and on the right (logit 0): each, with its mirror image, has a half."""
+    """One block is white on its left half, which the teacher sees (logit 1). In the mirror image it is white on its right half,
+    which the teacher does not see (logit 0), and is the other block: its own place has the mean, 1/2, the other one 0.
+    """
     image = torch.zeros(1, 3, 8, 16)
-    image[..., :4] = image[..., 12:] = 1
-    plain = Teacher("left", Left(), ("background", "person"), "")
+    image[..., :4] = 1
+    plain, mirrored = (Teacher("left", Left(), ("background", "person"), "", mirrored=m) for m in (False, True))
     assert plain.logits(image).flatten().tolist() == [1.0, 0.0]
-    image[..., 8:12], image[..., 12:] = 1, 0  # both on the left: mirrored, both on the right
-    assert plain.logits(image).flatten().tolist() == [1.0, 1.0]
-    assert Teacher("left", Left(), ("background", "person"), "", mirrored=True).logits(image).flatten().tolist() == [0.5, 0.5]
-    image[..., 8:12] = 0  # the right one black: its half comes from nowhere
-    assert Teacher("left", Left(), ("background", "person"), "", mirrored=True).logits(image).flatten().tolist() == [0.5, 0.0]
+    assert mirrored.logits(image).flatten().tolist() == [0.5, 0.0]
 
 
 @pytest.mark.parametrize(("scale", "seen"), [(1.0, (16, 24)), (1.5, (24, 32)), (0.25, (8, 8))])
