@@ -2,8 +2,8 @@
 
 python scripts/average.py runs/mean.safetensors runs/first/last.safetensors runs/second/last.safetensors
 
---weight counts one of them more than others, in the same order. The card is that of the last
-one, with this command after its own (Izmailov et al. 2018; Wortsman et al. 2022).
+--weight counts one of them more than others, in the same order. The card is that of the last one, with this command after
+its own (Izmailov et al. 2018; Wortsman et al. 2022).
 """
 
 from __future__ import annotations

@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.train.data import Frame, Mask
+from edgeseg.train.parts import entering
 
 Generator = np.random.Generator
 CLOSE = 0.15  # share of the views that are close-ups: a torso, a leg, a hand that holds something, without a head
 FAR = 0.3  # share of the composited persons that are small, as in a snapshot of a room or a street
+PART = 0.35  # share of the composited persons of whom only an arm or legs come into the picture, if their mask has any whole
+LYING = 0.1  # share of the others that lie, if nothing of them is cut
 
 
 def view(
@@ -88,7 +91,15 @@ def composite(
 
 
 def _place(frame: Frame, mask: Mask, size: tuple[int, int], rng: Generator) -> tuple[Frame, Mask]:
-    """The person of `frame` at a random scale and place of a picture of `size`, and the mask there."""
+    """The person of `frame` at a random scale and place of a picture of `size`, or a part of one, and the mask there."""
+    inverse = entering(mask, size, rng) if rng.random() < PART else None
+    if inverse is None:
+        inverse = _whole(mask, size, rng)
+    return _warp(frame, inverse, size, cv2.BORDER_REPLICATE), _warp(mask, inverse, size, cv2.BORDER_CONSTANT)
+
+
+def _whole(mask: Mask, size: tuple[int, int], rng: Generator) -> NDArray[np.float64]:
+    """(2, 3) from a picture of `size` to `mask` (h, w), which it shows at a random scale and place."""
     h, w = mask.shape
     low, high = (0.15, 0.5) if rng.random() < FAR else (0.45, 1.3)
     scale = np.exp(rng.uniform(np.log(low), np.log(high))) * min(size[0] / h, size[1] / w)
@@ -97,8 +108,12 @@ def _place(frame: Frame, mask: Mask, size: tuple[int, int], rng: Generator) -> t
     standing = mask[-2:].max() > 127
     x = rng.uniform(0.15, 0.85) * size[1]
     y = size[0] - sy * h / 2 + rng.uniform(0, 0.15) * min(size[0], sy * h) if standing else rng.uniform(0.35, 0.65) * size[0]
-    inverse = np.array([[1 / sx, 0, w / 2 - x / sx], [0, 1 / sy, h / 2 - y / sy]])
-    return _warp(frame, inverse, size, cv2.BORDER_REPLICATE), _warp(mask, inverse, size, cv2.BORDER_CONSTANT)
+    cut = standing or mask[:2].any() or mask[:, :2].any() or mask[:, -2:].any()
+    if rng.random() < LYING and not cut:
+        angle = np.deg2rad(rng.uniform(60, 120)) * rng.choice([-1, 1])
+        turn = np.array([[np.cos(angle) / sx, -np.sin(angle) / sx], [np.sin(angle) / sy, np.cos(angle) / sy]])
+        return np.concatenate([turn, (np.array([w / 2, h / 2]) - turn @ np.array([x, y]))[:, None]], 1)
+    return np.array([[1 / sx, 0, w / 2 - x / sx], [0, 1 / sy, h / 2 - y / sy]])
 
 
 def camera(frame: Frame, rng: Generator) -> Frame:

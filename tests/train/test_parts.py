@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeseg.train import augment
+from edgeseg.train.augment import composite
+from edgeseg.train.parts import HEAD, LARGEST, entering
+
+sizes = st.tuples(st.integers(16, 90), st.integers(16, 90))
+
+
+def somebody(h: int, w: int) -> np.ndarray:
+    """A standing person with air on all sides: a narrow head and legs below a wide body."""
+    mask = np.zeros((h, w), np.uint8)
+    mask[h // 8 : -(h // 8), 3 * w // 8 : 5 * w // 8] = 255
+    mask[3 * h // 8 : 5 * h // 8, w // 8 : -(w // 8)] = 255
+    return mask
+
+
+@settings(max_examples=60, deadline=None)
+@given(source=st.tuples(st.integers(40, 200), st.integers(40, 200)), size=sizes, seed=st.integers(0, 10_000))
+def test_a_part_has_no_head_and_comes_from_outside(source: tuple[int, int], size: tuple[int, int], seed: int) -> None:
+    mask = somebody(*source)
+    inverse = entering(mask, size, np.random.default_rng(seed))
+    assert inverse is not None
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    (top, bottom) = np.nonzero(mask.any(1))[0][[0, -1]]
+    head = mask.copy()
+    head[int(top + (HEAD - 0.1) * (bottom - top)) :] = 0
+    assert not cv2.warpAffine(head, inverse, size[::-1], flags=flags).any()
+    assert abs(np.linalg.det(inverse[:, :2])) >= LARGEST**-2 - 1e-9
+    count, labels = cv2.connectedComponents(cv2.warpAffine(mask, inverse, size[::-1], flags=flags))
+    border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    assert set(range(1, count)) <= set(border.tolist())
+
+
+def cut_by_its_border() -> np.ndarray:
+    """Shoulders that reach the left, right and lower border: whatever is below the head is cut."""
+    mask = np.zeros((60, 40), np.uint8)
+    mask[5:20, 15:25] = 255
+    mask[20:] = 255
+    return mask
+
+
+@pytest.mark.parametrize("mask", [np.zeros((50, 60), np.uint8), cut_by_its_border()], ids=["nobody", "cut"])
+def test_who_has_no_part_that_ends_in_the_picture(mask: np.ndarray) -> None:
+    assert all(entering(mask, (64, 64), np.random.default_rng(seed)) is None for seed in range(20))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_composites_of_parts_show_nothing_of_the_old_room(seed: int) -> None:
+    """A red person on green, before blue."""
+    mask = somebody(120, 90)
+    frame = np.stack([np.zeros_like(mask), 255 - mask, mask], 2)
+    blue = np.zeros((50, 60, 3), np.uint8)
+    blue[..., 0] = 200
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(augment, "PART", 1.0)
+        seen, matte = composite([(frame, mask)], blue, (64, 64), np.random.default_rng(seed))
+    assert (seen[matte == 0][:, 0] > 150).all()
+    assert seen[..., 1].max() < 60
+    inside = cv2.erode(matte, np.ones((7, 7), np.uint8), borderValue=255) == 255
+    assert (seen[inside][:, 2] > 100).all()
+
+
+def test_who_lies_is_wider_than_tall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a person three times as tall as wide, unless most is outside of the picture."""
+    mask = np.zeros((96, 96), np.uint8)
+    mask[12:84, 36:60] = 255
+    monkeypatch.setattr(augment, "PART", 0.0)
+    for lying in (0.0, 1.0):
+        monkeypatch.setattr(augment, "LYING", lying)
+        for seed in range(30):
+            size = (96, 96)
+            inverse = augment._whole(mask, size, np.random.default_rng(seed))
+            axis = np.linalg.inv(inverse[:, :2]) @ np.array([0, 1.0])  # of the body, in the picture
+            assert bool(abs(axis[0]) > abs(axis[1])) == bool(lying)
