@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from edgeseg.train.data import Mask
 
 HEAD = 0.25  # upper share of a standing person's height that is not shown
-TRIES = 12
+LEAST = 0.03  # of the person's pixels that are shown
+TRIES = 12  # lines across a person before there is said to be none
 DEPTH = (0.35, 1.1)  # how far a part reaches into the picture, of its side
 LARGEST = 4.0  # times a source may be enlarged
 LEVEL = 0.6  # share of the parts that are turned by 45 degrees at most: arms come from the side, legs from above
@@ -36,9 +37,11 @@ def entering(mask: Mask, size: tuple[int, int], rng: np.random.Generator) -> NDA
         away = np.array([np.cos(angle), np.sin(angle)])
         along = points @ away
         least, most = along[head].max(initial=along.min()), np.quantile(along, 0.97)
-        line = rng.uniform(least, most) if least < most else most
+        if least >= most:  # all of the person on this side is beside the head
+            continue
+        line = rng.uniform(least, most)
         seen = along > line
-        if least < most and seen.mean() > 0.03 and not cut[seen].any():
+        if seen.mean() > LEAST and not cut[seen].any():
             return _laid(points[seen] * shrink, line * shrink, away, size, rng)
     return None
 

@@ -68,15 +68,18 @@ def test_composites_of_parts_show_nothing_of_the_old_room(seed: int) -> None:
     assert (seen[inside][:, 2] > 100).all()
 
 
-def test_who_lies_is_wider_than_tall(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a person three times as tall as wide, unless most is outside of the picture."""
-    mask = np.zeros((96, 96), np.uint8)
-    mask[12:84, 36:60] = 255
-    monkeypatch.setattr(augment, "PART", 0.0)
-    for lying in (0.0, 1.0):
-        monkeypatch.setattr(augment, "LYING", lying)
-        for seed in range(30):
-            size = (96, 96)
-            inverse = augment._whole(mask, size, np.random.default_rng(seed))
-            axis = np.linalg.inv(inverse[:, :2]) @ np.array([0, 1.0])  # of the body, in the picture
-            assert bool(abs(axis[0]) > abs(axis[1])) == bool(lying)
+@pytest.mark.parametrize("lying", [0.0, 1.0])
+def test_the_body_of_who_lies_is_level(lying: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = somebody(96, 96)
+    monkeypatch.setattr(augment, "LYING", lying)
+    for seed in range(30):
+        inverse = augment._whole(mask, (96, 96), np.random.default_rng(seed))
+        x, y = np.linalg.inv(inverse[:, :2]) @ np.array([0, 1.0])  # from head to feet, in the picture
+        assert (abs(x) > abs(y)) == bool(lying)
+
+
+def test_who_is_cut_does_not_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augment, "LYING", 1.0)
+    for seed in range(30):
+        inverse = augment._whole(cut_by_its_border(), (96, 96), np.random.default_rng(seed))
+        assert inverse[0, 1] == inverse[1, 0] == 0
