@@ -72,9 +72,9 @@ def composite(
 ) -> tuple[Frame, Mask]:
     """`people`, each a frame with its mask, before another `background`, at random scales and places, the last in front.
 
-    Some come in as parts (`parts.entering`), some lie. A person cut by the picture's lower border stays at the border. The person's
-    light is moved towards the background's, and the edge of the cut-out is softened after taking off the rim in which the old
-    room still shows.
+    Some come in as parts (`parts.entering`), some lie. A person cut by the picture's lower border stays at the border.
+    The person's light is moved towards the background's, and the edge of the cut-out is softened after taking off the rim in
+    which the old room still shows.
     """
     room = view(background, None, size, rng)[0]
     if rng.random() < 0.3:  # a room out of focus
