@@ -149,13 +149,15 @@ def test_accumulated_batches_need_pictures_enough(discs: Path, tmp_path: Path) -
 
 
 def test_the_clock_ends_a_training_and_it_is_judged(tmp_path: Path) -> None:
-    """A hundred thousand epochs in a second and a half; resumed, it has no time left."""
-    lines = learn(tmp_path, epochs=100_000, minutes=0.025)
+    """A hundred thousand epochs in a second and a half, none of them due to be judged; resumed, it has no time left."""
+    lines = learn(tmp_path, epochs=100_000, minutes=0.025, evaluate_every=100_000)
     assert lines[-1].count("iou") == 2
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert 1.5 <= state["seconds"] < 60
     assert 0.005 <= state["rows"][-1]["learning_rate"] / 0.02 < 0.1  # by epochs the schedule would have hardly begun
-    assert learn(tmp_path, epochs=100_000, minutes=0.025, resume=True) == [f"resuming after epoch {len(lines)}"]
+    assert learn(tmp_path, epochs=100_000, minutes=0.025, evaluate_every=100_000, resume=True) == [
+        f"resuming after epoch {len(lines)}"
+    ]
 
 
 def test_a_clock_that_runs_out_between_two_epochs_does_not_leave_the_last_one_unjudged(tmp_path: Path) -> None:

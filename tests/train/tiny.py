@@ -85,6 +85,7 @@ def learn(
     batch: int = 4,
     resume: bool = False,
     minutes: float | None = None,
+    evaluate_every: int = 2,
     where: Processes | None = None,
     records: Sequence[Record] = (),
 ) -> list[str]:
@@ -95,7 +96,7 @@ def learn(
         card = ModelCard(network, size=(16, 16), name=network, loss="ce")
         schedule = Schedule(
             epochs=epochs,
-            minutes=minutes, batch=batch, evaluate_every=2, learning_rate=0.02, average=0.9, precision="float32",
+            minutes=minutes, batch=batch, evaluate_every=evaluate_every, learning_rate=0.02, average=0.9, precision="float32",
             augmentation=Augmentation(webcam=False, composite=0.2), framings=((16, 16), (16, 12)),
         )  # fmt: skip
         held = [
