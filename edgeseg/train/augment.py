@@ -1,4 +1,4 @@
-"""Augmentation for webcams: framing, other rooms behind the person, and what cheap cameras do to a picture.
+"""Augmentation for webcams: framing, and what cheap cameras do to a picture. Other rooms are in `composite.py`.
 
 Every function takes and gives `frame` (h, w, 3) uint8 BGR and `mask` (h, w) uint8, and draws from the generator it is
 given, so that a seed repeats a training.
@@ -6,7 +6,6 @@ given, so that a seed repeats a training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -14,13 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.train.data import Frame, Mask
-from edgeseg.train.parts import entering
 
 Generator = np.random.Generator
 CLOSE = 0.15  # share of the views that are close-ups: a torso, a leg, a hand that holds something, without a head
-FAR = 0.3  # share of the composited persons that are small, as in a snapshot of a room or a street
-PART = 0.35  # share of the composited persons of whom only an arm or legs come into the picture, if their mask has any whole
-LYING = 0.1  # share of the others that lie, if nothing of them is cut
 
 
 def view(
@@ -58,63 +53,13 @@ def view(
     scale_x, scale_y = flip * window_w / size[1], window_h / size[0]
     inverse = np.array([[cos * scale_x, -sin * scale_y, 0.0], [sin * scale_x, cos * scale_y, 0.0]])  # window -> picture
     inverse[:, 2] = np.asarray(center) - inverse[:, :2] @ (np.array([size[1] - 1, size[0] - 1]) / 2)
-    seen = _warp(frame, inverse, size, cv2.BORDER_REFLECT_101)
-    seen_mask = None if mask is None else _warp(mask, inverse, size, cv2.BORDER_REFLECT_101)
+    seen = warp(frame, inverse, size, cv2.BORDER_REFLECT_101)
+    seen_mask = None if mask is None else warp(mask, inverse, size, cv2.BORDER_REFLECT_101)
     if ids is None:
         return seen, seen_mask, None
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     seen_ids = cv2.warpAffine(ids, inverse, (size[1], size[0]), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     return seen, seen_mask, np.asarray(seen_ids, np.uint8)
-
-
-def composite(
-    people: Sequence[tuple[Frame, Mask]], background: Frame, size: tuple[int, int], rng: Generator
-) -> tuple[Frame, Mask]:
-    """`people`, each a frame with its mask, before another `background`, at random scales and places, the last in front.
-
-    Some come in as parts (`parts.entering`), some lie. A person cut by the picture's lower border stays at the border.
-    The person's light is moved towards the background's, and the edge of the cut-out is softened after taking off the rim in
-    which the old room still shows.
-    """
-    room = view(background, None, size, rng)[0]
-    if rng.random() < 0.3:  # a room out of focus
-        room = np.asarray(cv2.GaussianBlur(room, (0, 0), rng.uniform(1, 5)), np.uint8)
-    light = room.mean((0, 1))
-    everybody = np.zeros(size, np.uint8)
-    for frame, mask in people:
-        person, alpha = _place(frame, mask, size, rng)
-        gain = np.clip(light / np.maximum(person.mean((0, 1)), 1), 0.6, 1.6) ** rng.uniform(0, 0.7)
-        soft = cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3), np.uint8)), (0, 0), rng.uniform(0.5, 1.2)) / 255.0
-        soft = soft[..., None].astype(np.float32)
-        room = (np.clip(person * gain.astype(np.float32), 0, 255) * soft + room * (1 - soft)).astype(np.uint8)
-        everybody = np.maximum(everybody, alpha)
-    return room, everybody
-
-
-def _place(frame: Frame, mask: Mask, size: tuple[int, int], rng: Generator) -> tuple[Frame, Mask]:
-    """The person of `frame` at a random scale and place of a picture of `size`, or a part of one, and the mask there."""
-    inverse = entering(mask, size, rng) if rng.random() < PART else None
-    if inverse is None:
-        inverse = _whole(mask, size, rng)
-    return _warp(frame, inverse, size, cv2.BORDER_REPLICATE), _warp(mask, inverse, size, cv2.BORDER_CONSTANT)
-
-
-def _whole(mask: Mask, size: tuple[int, int], rng: Generator) -> NDArray[np.float64]:
-    """(2, 3) from a picture of `size` to `mask` (h, w), which it shows at a random scale and place."""
-    h, w = mask.shape
-    low, high = (0.15, 0.5) if rng.random() < FAR else (0.45, 1.3)
-    scale = np.exp(rng.uniform(np.log(low), np.log(high))) * min(size[0] / h, size[1] / w)
-    stretch = np.exp(rng.normal(0, 0.12))
-    sx, sy = scale * stretch * (1 if rng.random() < 0.5 else -1), scale / stretch
-    standing = mask[-2:].max() > 127
-    x = rng.uniform(0.15, 0.85) * size[1]
-    y = size[0] - sy * h / 2 + rng.uniform(0, 0.15) * min(size[0], sy * h) if standing else rng.uniform(0.35, 0.65) * size[0]
-    cut = standing or mask[:2].any() or mask[:, :2].any() or mask[:, -2:].any()
-    if rng.random() < LYING and not cut:
-        angle = np.deg2rad(rng.uniform(60, 120)) * rng.choice([-1, 1])
-        turn = np.array([[np.cos(angle) / sx, -np.sin(angle) / sx], [np.sin(angle) / sy, np.cos(angle) / sy]])
-        return np.concatenate([turn, (np.array([w / 2, h / 2]) - turn @ np.array([x, y]))[:, None]], 1)
-    return np.array([[1 / sx, 0, w / 2 - x / sx], [0, 1 / sy, h / 2 - y / sy]])
 
 
 def camera(frame: Frame, rng: Generator) -> Frame:
@@ -153,7 +98,7 @@ def _light(rng: Generator) -> NDArray[np.uint8]:
     return table
 
 
-def _warp(array: NDArray[np.uint8], inverse: NDArray[np.float64], size: tuple[int, int], border: int) -> NDArray[np.uint8]:
+def warp(array: NDArray[np.uint8], inverse: NDArray[np.float64], size: tuple[int, int], border: int) -> NDArray[np.uint8]:
     """`array` seen through `inverse`, which maps output to input coordinates; area-averaged where it shrinks much."""
     shrink = float(np.sqrt(abs(np.linalg.det(inverse[:, :2]))))
     if shrink > 1.5:
