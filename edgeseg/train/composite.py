@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgeseg.train.augment import Generator, view, warp
 from edgeseg.train.data import Frame, Mask
 from edgeseg.train.losses import IGNORE
-from edgeseg.train.parts import entering
+from edgeseg.train.parts import entering, skin_of
 from edgeseg.train.truth import ClassIds
 
 FAR = 0.3  # share of the composited persons that are small, as in a snapshot of a room or a street
@@ -22,7 +22,6 @@ LYING = 0.1  # share of the others that lie, if nothing of them is cut
 DRESSED = 0.3  # share of the layers whose clothes have another colour
 SPAN = (0.3, 1.0)  # how much of the picture a scene's people or a thing may span
 LARGEST = 2.5  # times those may be enlarged to reach from border to border
-SKIN = ((0, 133, 77), (255, 180, 135))  # YCrCb of skin, and of most hair
 BACKGROUND = 0  # class id of what is nothing in particular
 
 
@@ -108,7 +107,7 @@ def place(layer: Layer, size: tuple[int, int], rng: Generator, near: NDArray[np.
     if layer.bounded:
         there = np.argwhere(near > 127) if layer.person is None else ()
         return _bounded(layer.cover, size, rng, there[rng.integers(len(there))] if len(there) else None)
-    inverse = entering(layer.cover, size, rng) if rng.random() < PART else None
+    inverse = entering(layer.frame, layer.cover, size, rng) if rng.random() < PART else None
     return _whole(layer.cover, size, rng) if inverse is None else inverse
 
 
@@ -163,8 +162,7 @@ def _whole(mask: Mask, size: tuple[int, int], rng: Generator) -> NDArray[np.floa
 
 def dressed(frame: Frame, rng: Generator) -> Frame:
     """`frame` in other colours and lighter or darker, but for what has the colour of skin."""
-    skin = cv2.inRange(cv2.cvtColor(frame, cv2.COLOR_BGR2YCrCb), *SKIN)
-    kept = cv2.GaussianBlur(skin, (0, 0), 1.5)[..., None] / np.float32(255)
+    kept = cv2.GaussianBlur(skin_of(frame), (0, 0), 1.5)[..., None] / np.float32(255)
     hsv = cv2.cvtColor(frame, cv2.COLOR_BGR2HSV).astype(np.float32)
     hsv[..., 0] = (hsv[..., 0] + rng.uniform(0, 180)) % 180
     hsv[..., 1] *= np.float32(rng.uniform(0.2, 1.6))

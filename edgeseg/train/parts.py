@@ -6,20 +6,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.train.data import Mask
+from edgeseg.train.data import Frame, Mask
 
 HEAD = 0.25  # upper share of a standing person's height that is not shown
-LEAST = 0.03  # of the person's pixels that are shown
-TRIES = 12  # lines across a person before there is said to be none
+LEAST = 0.015  # of the person's pixels that are shown
+TRIES = 16  # lines across a person before there is said to be none
+BARE = 0.5  # share of the parts that are the barest of several: arms and hands, of which outlines alone say little
+SEVERAL = 4
+SKIN = ((0, 133, 77), (255, 180, 135))  # YCrCb of skin, and of most hair
 DEPTH = (0.35, 1.1)  # how far a part reaches into the picture, of its side
 LARGEST = 4.0  # times a source may be enlarged
 LEVEL = 0.6  # share of the parts that are turned by 45 degrees at most: arms come from the side, legs from above
 INWARD = ((0.0, 1.0), (-1.0, 0.0), (0.0, -1.0), (1.0, 0.0))  # from the upper, right, lower and left border, (x, y)
 
 
-def entering(mask: Mask, size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64] | None:
-    """(2, 3) from coordinates of a picture of `size` to those of `mask` (h, w), so that a part of its person comes in from a
-    border of the picture; None where no part can: what the mask's own border cuts would end in the middle of the picture.
+def skin_of(frame: Frame) -> Mask:
+    """(h, w) 255 where a picture (h, w, 3) BGR has the colour of skin, 0 elsewhere."""
+    return np.asarray(cv2.inRange(cv2.cvtColor(frame, cv2.COLOR_BGR2YCrCb), *SKIN), np.uint8)
+
+
+def entering(frame: Frame, mask: Mask, size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64] | None:
+    """(2, 3) from coordinates of a picture of `size` to those of `frame` and `mask` (h, w), so that a part of its person comes
+    in from a border of the picture; None where no part can: what the mask's own border cuts would end within the picture.
 
     A line across the person, below the head, is laid on the border or just outside; what is on its far side is seen.
     """
@@ -32,18 +40,26 @@ def entering(mask: Mask, size: tuple[int, int], rng: np.random.Generator) -> NDA
     cut = (x == 0) | (x == w - 1) | (y == 0) | (y == h - 1)
     head = y < y.min() + HEAD * np.ptp(y)
     points = np.stack([x, y], 1).astype(np.float64)
+    bare = skin_of(np.asarray(cv2.resize(frame, (w, h), interpolation=cv2.INTER_AREA), np.uint8))[y, x] > 0
+    wanted = SEVERAL if rng.random() < BARE else 1
+    found = []
     for _ in range(TRIES):
         angle = rng.uniform(-np.pi, np.pi)
         away = np.array([np.cos(angle), np.sin(angle)])
         along = points @ away
-        least, most = along[head].max(initial=along.min()), np.quantile(along, 0.97)
+        least, most = along[head].max(initial=along.min()), np.quantile(along, 1 - LEAST)
         if least >= most:  # all of the person on this side is beside the head
             continue
         line = rng.uniform(least, most)
         seen = along > line
         if seen.mean() > LEAST and not cut[seen].any():
-            return _laid(points[seen] * shrink, line * shrink, away, size, rng)
-    return None
+            found.append((float(bare[seen].mean()), seen, line, away))
+        if len(found) == wanted:
+            break
+    if not found:
+        return None
+    _, seen, line, away = max(found, key=lambda part: part[0])
+    return _laid(points[seen] * shrink, line * shrink, away, size, rng)
 
 
 def _laid(
