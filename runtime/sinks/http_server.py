@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, ClassVar
@@ -164,10 +164,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, "application/json", json.dumps(self.server.sink.status()).encode())
 
     def _picture(self) -> None:
-        for jpeg in self.server.sink.newest.jpegs(patience_s=5.0):
+        with closing(self.server.sink.newest.jpegs(patience_s=5.0)) as jpegs:  # whoever has it is no viewer any more
+            jpeg = next(jpegs, None)
+        if jpeg is None:
+            self._send(503, "text/plain", b"there is no picture yet")
+        else:
             self._send(200, "image/jpeg", jpeg)
-            return
-        self._send(503, "text/plain", b"there is no picture yet")
 
     def _stream(self) -> None:
         viewer = self.server.sink.viewer()

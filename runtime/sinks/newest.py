@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import cv2
 
@@ -39,7 +39,7 @@ class Newest:
             self._ended = True
             self._arrived.notify_all()
 
-    def jpegs(self, patience_s: float | None = None) -> Iterator[bytes]:
+    def jpegs(self, patience_s: float | None = None) -> Generator[bytes, None, None]:
         """Each newest frame as JPEG; ends where none comes within `patience_s`."""
         with self._arrived:
             self.waiting += 1

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ import pytest
 from edgeseg.errors import OutputError, UsageError
 from edgeseg.runtime import Shot, open_source
 from edgeseg.runtime.capture.clock_camera import BARS, colour_bars
-from edgeseg.runtime.sinks import newest
+from edgeseg.runtime.sinks import http_server, newest
 from edgeseg.runtime.sinks.http_server import HttpSink, is_loopback, parse
 
 TOKEN = "0123456789abcdef"
@@ -124,6 +125,20 @@ def test_everything_that_is_served() -> None:
         assert state["frames"] > 0
         for wrong in ("/etc/passwd", "/../x", "/stream.mjpg/x"):
             assert get(sink, wrong)[0] == 404
+
+
+def test_who_is_sent_a_single_picture_is_no_viewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    viewers: list[int] = []
+    send = http_server._Handler._send
+
+    def watched(handler: http_server._Handler, *answer: Any) -> None:
+        viewers.append(handler.server.sink.newest.waiting)
+        send(handler, *answer)
+
+    monkeypatch.setattr(http_server._Handler, "_send", watched)
+    with feeding(HttpSink("http://127.0.0.1:0")) as sink:
+        assert get(sink, "/frame.jpg")[0] == 200
+    assert viewers == [0]
 
 
 def test_a_name_that_was_led_here_from_elsewhere_is_refused() -> None:
