@@ -11,13 +11,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from edgeseg.errors import DataError
 from edgeseg.train.augment import camera, view
-from edgeseg.train.composite import BACKGROUND, Layer, composite
+from edgeseg.train.composite import composite
 from edgeseg.train.data import Frame, Mask, Pair, load, load_all
 from edgeseg.train.losses import IGNORE
 from edgeseg.train.shares import draws, factors, least
@@ -27,7 +26,6 @@ from edgeseg.train.truth import ClassIds, TruthFolder
 Size = tuple[int, int]  # (height, width)
 PEOPLED = "scenes with people"
 CAMERA = 0.15  # share of the scenes of one camera that are seen through others as well
-THING = (0.02, 0.5)  # least and largest share of its scene of a thing that is laid before persons
 
 
 @dataclass(frozen=True)
@@ -94,10 +92,7 @@ class Augmentation:
 
     webcam: bool = True
     composite: float = 0.4  # share of the pictures with a mask alone that get another background
-    scenes: float = 0.4  # share of the labelled pictures with persons whose people and things get another background
-    company: float = 0.2  # share of either in which somebody of another picture stands behind
-    street: float = 0.15  # share of the first whose background is a labelled picture with persons
-    thing: float = 0.3  # share of the first in which a thing of a labelled picture is before the persons
+    company: float = 0.2  # share of those in which somebody of another picture stands behind
 
 
 class Pictures:
@@ -121,9 +116,6 @@ class Pictures:
         self.full: Size | None = None  # of the network: a batch of smaller pictures shows parts of scenes; None: whole ones
         self._factors = factors([sample.origins for sample in self.samples], self.shares)
         self._people = [i for i, s in enumerate(self.samples) if s.ids is None and s.mask is not None and s.mask.any()]
-        self._peopled = [i for i, s in enumerate(self.samples) if PEOPLED in s.origins]
-        named = [(i, thing_of(s)) for i, s in enumerate(self.samples) if s.ids is not None and s.mask is not None]
-        self._things = [(i, thing) for i, thing in named if thing]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -146,43 +138,21 @@ class Pictures:
         mask, how = sample.mask, self.augmentation
         ids: ClassIds | None = None
         matte: Mask | None
-        elsewhere = how.composite if sample.ids is None else how.scenes
-        if mask is not None and mask.any() and self.backgrounds and rng.random() < elsewhere:
-            frame, matte, unknown = composite(self._layers(sample, mask, rng), self._room(sample, rng), size, rng)
+        if sample.ids is None and mask is not None and mask.any() and self.backgrounds and rng.random() < how.composite:
+            background = self.backgrounds[rng.integers(len(self.backgrounds))]
+            people = [(sample.frame, mask)]
+            if rng.random() < how.company:
+                other = self.samples[self._people[rng.integers(len(self._people))]]
+                assert other.mask is not None
+                people.insert(0, (other.frame, other.mask))
+            frame, matte = composite(people, background, size, rng)
         else:
             share = math.sqrt(math.prod(size) / math.prod(self.full)) if self.full else 1.0
             frame, matte, ids = view(sample.frame, mask, size, rng, ids=sample.ids, calm=not how.webcam, share=min(1.0, share))
-            unknown = np.zeros(size, bool) if ids is None else ids == IGNORE
         if how.webcam or rng.random() < CAMERA:
             frame = camera(frame, rng)
-        image, known = to_tensors(frame, matte, unknown)
+        image, known = to_tensors(frame, matte, ids)
         return image, known, torch.from_numpy(np.full(size, IGNORE, np.uint8) if ids is None else ids).long()
-
-    def _layers(self, sample: Sample, mask: Mask, rng: np.random.Generator) -> list[Layer]:
-        """`sample`'s persons, perhaps with somebody behind or a thing before them."""
-        layers = []
-        if rng.random() < self.augmentation.company and self._people:
-            other = self.samples[self._people[rng.integers(len(self._people))]]
-            assert other.mask is not None
-            layers.append(Layer.of_person(other.frame, other.mask))
-        if sample.ids is not None:
-            return [*layers, Layer.of_scene(sample.frame, mask, sample.ids)]
-        layers.append(Layer.of_person(sample.frame, mask))
-        if rng.random() < self.augmentation.thing and self._things:
-            place, thing = self._things[rng.integers(len(self._things))]
-            scene = self.samples[place]
-            assert scene.ids is not None
-            layers.append(Layer.of_thing(scene.frame, scene.ids, thing))
-        return layers
-
-    def _room(self, sample: Sample, rng: np.random.Generator) -> Layer:
-        """What is behind `sample`'s persons: a background, or sometimes a labelled scene with its own."""
-        if sample.ids is None and rng.random() < self.augmentation.street and self._peopled:
-            scene = self.samples[self._peopled[rng.integers(len(self._peopled))]]
-            assert scene.mask is not None
-            return Layer(scene.frame, scene.mask, scene.mask, np.asarray((scene.ids == IGNORE) * 255, np.uint8))
-        frame = self.backgrounds[rng.integers(len(self.backgrounds))]
-        return Layer(frame, np.zeros(frame.shape[:2], np.uint8))
 
     def batches(
         self, sizes: Sequence[Size], batch: int, *, accumulate: int = 1, rank: int = 0, count: int = 1
@@ -218,20 +188,10 @@ class Pictures:
         return images, Target(mattes, ids)
 
 
-def thing_of(sample: Sample) -> int:
-    """The id of what a labelled picture shows most of beside persons, if it is of a size to be laid before one; else 0."""
-    assert sample.ids is not None
-    assert sample.mask is not None
-    pixels = np.bincount(sample.ids[sample.mask == 0], minlength=IGNORE + 1)
-    pixels[[BACKGROUND, IGNORE]] = 0
-    most = int(pixels.argmax())
-    return most if THING[0] <= pixels[most] / sample.ids.size <= THING[1] else 0
-
-
-def to_tensors(frame: Frame, mask: Mask | None, unknown: npt.NDArray[np.bool_] | None = None) -> tuple[Tensor, Tensor]:
-    """BGR frame and mask -> image (3, h, w) RGB and matte (1, h, w), float32 in 0..1; -1 where it is `unknown` (h, w)."""
+def to_tensors(frame: Frame, mask: Mask | None, ids: ClassIds | None = None) -> tuple[Tensor, Tensor]:
+    """BGR frame and mask -> image (3, h, w) RGB and matte (1, h, w), float32 in 0..1; -1 where `ids` are unknown."""
     image = torch.from_numpy(np.ascontiguousarray(frame[..., ::-1].transpose(2, 0, 1))).float() / 255
     matte = torch.full((1, *frame.shape[:2]), -1.0) if mask is None else torch.from_numpy(mask)[None].float() / 255
-    if unknown is not None:
-        matte[0, torch.from_numpy(unknown)] = -1.0
+    if ids is not None:
+        matte[0, torch.from_numpy(ids == IGNORE)] = -1.0
     return image, matte

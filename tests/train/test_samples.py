@@ -8,14 +8,13 @@ import pytest
 import torch
 
 from edgeseg.errors import DataError
-from edgeseg.train import samples
-from edgeseg.train.samples import PEOPLED, Augmentation, Pictures, Sample, from_labels, thing_of, to_tensors
+from edgeseg.train.samples import PEOPLED, Augmentation, Pictures, Sample, from_labels, to_tensors
 from edgeseg.train.truth import read_truth
 
 
 def test_tensors_by_hand() -> None:
     frame = np.array([[[0, 0, 255], [255, 0, 0]]], np.uint8)  # red, blue
-    image, matte = to_tensors(frame, np.array([[255, 0]], np.uint8), np.array([[False, True]]))
+    image, matte = to_tensors(frame, np.array([[255, 0]], np.uint8), np.array([[3, 255]], np.uint8))
     assert image[:, 0].T.tolist() == [[1, 0, 0], [0, 0, 1]]
     assert matte.tolist() == [[[1.0, -1.0]]]
     assert to_tensors(frame, None)[1].tolist() == [[[-1.0, -1.0]]]
@@ -75,39 +74,3 @@ def test_a_picture_that_is_held_back_elsewhere_is_left_out(folder: Path) -> None
     assert len(from_labels(truth, 100, leave_out=["voc_2007_1"])) == 1
     with pytest.raises(DataError, match="no labelled pictures"):
         from_labels(truth, 100, leave_out=["voc_2007_1", "2007_2"])
-
-
-@pytest.mark.parametrize(
-    ("ids", "thing"),
-    [
-        ([0, 0, 7, 7, 0, 0, 0, 0], 7),
-        ([0, 0, 7, 8, 8, 0, 0, 0], 8),
-        ([0, 7, 15, 15, 15, 255, 255, 255], 7),  # neither the person nor what is unknown is a thing
-        ([0, 0, 15, 15, 0, 0, 255, 0], 0),
-        ([7, 7, 7, 7, 7, 0, 0, 0], 0),  # more than half of the scene
-    ],
-)
-def test_the_thing_of_a_scene(ids: list[int], thing: int) -> None:
-    row = np.array([ids], np.uint8)
-    assert thing_of(Sample(np.zeros((1, 8, 3), np.uint8), np.asarray((row == 15) * 255, np.uint8), row)) == thing
-
-
-def test_people_of_scenes_come_before_other_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A red person beside a yellow dog on green; the only background is blue."""
-    monkeypatch.setattr(samples, "CAMERA", 0.0)
-    ids = np.zeros((40, 60), np.uint8)
-    ids[10:30, 10:25], ids[20:30, 25:40] = 15, 12
-    colours = np.zeros((256, 3), np.uint8)
-    colours[0], colours[12], colours[15] = (0, 200, 0), (0, 220, 220), (0, 0, 220)
-    scene = Sample(colours[ids], np.asarray((ids == 15) * 255, np.uint8), ids, (PEOPLED,))
-    blue = np.zeros((40, 60, 3), np.uint8)
-    blue[..., 0] = 200
-    how = Augmentation(webcam=False, scenes=1.0, company=0.0)
-    persons = 0
-    for index in range(20):
-        pictures = Pictures([scene] * 20, [blue], how, seed=4)
-        image, matte, classes = pictures.make(index, (32, 48))
-        assert (classes == 255).all()
-        assert (image[2] > image[1])[matte[0] == 0].float().mean() > 0.5  # the blue room, but for the dog
-        persons += int((matte == 1).any())
-    assert persons > 15
