@@ -113,7 +113,8 @@ def from_sample(calibration: int = CALIBRATION, parity: int = PARITY) -> Picture
         data = np.fromfile(str(get_sample_data("grace_hopper.jpg", asfileobj=False)), np.uint8)
     except (ImportError, OSError):
         raise DataError(
-            "int8 needs pictures to measure ranges on, and there are none; name a folder with --calib DIR"
+            "int8 needs pictures to measure ranges on, and there are none; name a folder with --calib DIR, or install "
+            "matplotlib for its sample photograph: pip install 'edgeseg[export]'"
         ) from None
     portrait = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if portrait is None:

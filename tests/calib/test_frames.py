@@ -1,6 +1,7 @@
 """Which pictures are drawn, and what is said of folders that have none."""
 
 import struct
+import sys
 
 import cv2
 import numpy as np
@@ -105,3 +106,9 @@ def test_the_sample_is_the_same_every_time_and_never_the_same_twice():
     assert all(np.array_equal(a.frame, b.frame) for a, b in zip(one.calibration, two.calibration, strict=True))
     shots = [p.frame for p in (*one.calibration, *one.parity)]
     assert not any(np.array_equal(a, b) for i, a in enumerate(shots) for b in shots[:i])
+
+
+def test_without_matplotlib_the_message_names_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.cbook", None)
+    with pytest.raises(DataError, match=r"--calib DIR, or install matplotlib .*pip install 'edgeseg\[export\]'"):
+        from_sample()
