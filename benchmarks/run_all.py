@@ -35,6 +35,7 @@ COMPARED = {
     "int8_enet_480": "enet-person@360x480",
     "int8_enet": "enet-person",
     "int8_person": "person",
+    "int8_person_large": "person-large",
     "int8_person_small": "person-small",
 }
 # Result -> (command, what is added to it for a quick try).

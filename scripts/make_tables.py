@@ -28,6 +28,7 @@ NETWORKS = {
     "int8_enet_480": "enet-person",
     "int8_enet": "enet-person",
     "int8_person": "person",
+    "int8_person_large": "person-large",
     "int8_person_small": "person-small",
 }
 FORMATS = {"tflite": "TFLite", "onnx": "ONNX"}

@@ -36,8 +36,14 @@ def portrait() -> np.ndarray:
     return frame
 
 
+def test_the_larger_input_is_for_the_same_weights() -> None:
+    small, large = (load_checkpoint(assets.trained()[name].checkpoint) for name in ("person", "person-large"))
+    assert small.weights_sha256 == large.weights_sha256
+    assert np.prod(large.card.size) > 2 * np.prod(small.card.size)
+
+
 def test_the_models_that_are_promised_ship() -> None:
-    assert {"person", "person-small", "enet-person", "enet-camvid", "enet-camvid-small"} == set(NAMES)
+    assert {"person", "person-large", "person-small", "enet-person", "enet-camvid", "enet-camvid-small"} == set(NAMES)
     assert assets.DEFAULT in NAMES
     for name, most in MOST_MACS.items():
         assert assets.trained()[name].macs <= most

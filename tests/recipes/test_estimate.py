@@ -16,7 +16,7 @@ from edgeseg.report.schema import SCHEMA
 from tests.recipes.tiny import CARD
 
 
-@pytest.mark.parametrize("name", ["person", "person-small", "enet-person"])
+@pytest.mark.parametrize("name", ["person", "person-large", "person-small", "enet-person"])
 def test_the_size_of_the_files_that_ship(name: str) -> None:
     network = load_model(name).network
     for path in assets.trained()[name].files.values():

@@ -165,7 +165,7 @@ def weights(network):
     return sum(m.weight.numel() for m in found if m.weight.numel() > m.in_channels)
 
 
-@pytest.mark.parametrize("name", ["person", "person-small", "enet-person", "enet-camvid", "enet-camvid-small"])
+@pytest.mark.parametrize("name", ["person", "person-large", "person-small", "enet-person", "enet-camvid", "enet-camvid-small"])
 def test_network_and_files_agree(name):
     """The files that ship against the network as it is exported; `report/cost.py` says where it differs from the trained."""
     model = load_model(name)
