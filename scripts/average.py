@@ -2,8 +2,8 @@
 
 python scripts/average.py runs/mean.safetensors runs/first/last.safetensors runs/second/last.safetensors
 
---weight counts one of them more than others, in the same order. The card is that of the last one, with this command after
-its own (Izmailov et al. 2018; Wortsman et al. 2022).
+--weight counts one of them more than others, in the same order; --logit then moves the threshold at which a pixel is person.
+The card is that of the last one, with this command after its own (Izmailov et al. 2018; Wortsman et al. 2022).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import click
 import torch
 
 from edgeseg.errors import EdgesegError
-from edgeseg.models.checkpoint import load_checkpoint, save_checkpoint
+from edgeseg.models.checkpoint import Model, load_checkpoint, save_checkpoint
 
 path_type = click.Path(path_type=Path)
 
@@ -26,11 +26,27 @@ def weighted(values: list[torch.Tensor], counts: tuple[float, ...]) -> torch.Ten
     return torch.stack([count * value for count, value in zip(counts, values, strict=True)]).sum(0) / sum(counts)
 
 
+def lean_to_person(model: Model, logit: float) -> None:
+    """Add to the logit of the person, so that pixels from a probability of sigmoid(-logit) on are person.
+
+    ValueError where the network has no person, or no last layer `head` with a bias.
+    """
+    bias, person = getattr(getattr(model.network, "head", None), "bias", None), model.card.person_class
+    if person is None or bias is None:
+        raise ValueError("--logit is for networks of this project with a person among their classes")
+    with torch.no_grad():
+        if len(bias) == 1:  # the logit of the second of two classes
+            bias += logit if person == 1 else -logit
+        else:
+            bias[person] += logit
+
+
 @click.command(help=__doc__)
 @click.argument("out", type=path_type)
 @click.argument("models", type=path_type, nargs=-1, required=True)
 @click.option("--weight", "weights", type=click.FloatRange(0, min_open=True), multiple=True, help="Of each model. [default: 1]")
-def main(out: Path, models: tuple[Path, ...], weights: tuple[float, ...]) -> None:
+@click.option("--logit", type=click.FloatRange(-5, 5), default=0.0, help="Added to the logit of the person.")
+def main(out: Path, models: tuple[Path, ...], weights: tuple[float, ...], logit: float) -> None:
     if weights and len(weights) != len(models):
         raise click.UsageError(f"--weight is given {len(weights)} times, for {len(models)} models; give one for each, or none")
     counts = weights or (1.0,) * len(models)
@@ -50,6 +66,12 @@ def main(out: Path, models: tuple[Path, ...], weights: tuple[float, ...]) -> Non
     }
     network.load_state_dict(mean)
     given = [word for weight in weights for word in ("--weight", f"{weight:g}")]
+    if logit:
+        given += ["--logit", f"{logit:g}"]
+        try:
+            lean_to_person(opened[-1], logit)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
     command = shlex.join(["python", "scripts/average.py", *given, str(out), *map(str, models)])
     save_checkpoint(out, network, dataclasses.replace(card, training=f"{card.training}\n{command}", accuracy={}, ranges={}))
 

@@ -8,14 +8,22 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from edgeseg.models.checkpoint import ModelCard, load_checkpoint, save_checkpoint
+from edgeseg.models.checkpoint import PERSON, ModelCard, load_checkpoint, save_checkpoint
 from tests.test_docs import load_script
 
 average = load_script("average")
 
 
-def saved(path: Path, value: float, training: str, **arguments: object) -> str:
-    card = ModelCard("enet", {"activation": "relu", **arguments}, size=(32, 32), training=training)
+def saved(
+    path: Path,
+    value: float,
+    training: str,
+    *,
+    classes: tuple[str, ...] = PERSON,
+    person: int | None = 1,
+    activation: str = "relu",
+) -> str:
+    card = ModelCard("enet", {"activation": activation}, classes, person, size=(32, 32), training=training)
     network = card.build()
     for tensor in network.state_dict().values():
         tensor.fill_(value)
@@ -45,6 +53,32 @@ def test_weights_count_in_proportion(tmp_path: Path) -> None:
     model = load_checkpoint(tmp_path / "mean.safetensors")
     assert all(torch.all(value == 4) for value in model.network.state_dict().values() if value.is_floating_point())
     assert model.card.training.split() == ["python", "scripts/average.py", *words]
+
+
+def head_bias(path: Path) -> list[float]:
+    return load_checkpoint(path).network.state_dict()["head.bias"].tolist()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("classes", "person", "expected"),
+    [(PERSON, 1, [2.5]), (("person", "room"), 0, [1.5]), (("road", "person", "sky"), 1, [2.0, 2.5, 2.0])],
+)
+def test_logit_of_the_person_is_moved(tmp_path: Path, classes: tuple[str, ...], person: int, expected: list[float]) -> None:
+    """The mean of 1 and 3 is 2, and a half more 2.5; one channel is that of the second class."""
+    files = [saved(tmp_path / f"{n}.safetensors", n, "", classes=classes, person=person) for n in (1, 3)]
+    words = ["--logit", "0.5", str(tmp_path / "mean.safetensors"), *files]
+    assert CliRunner().invoke(average.main, words).exit_code == 0
+    model = load_checkpoint(tmp_path / "mean.safetensors")
+    assert head_bias(tmp_path / "mean.safetensors") == expected
+    assert model.card.training.split() == ["python", "scripts/average.py", *words]
+
+
+def test_without_a_person_there_is_no_logit_to_move(tmp_path: Path) -> None:
+    file = saved(tmp_path / "a.safetensors", 1, "", classes=("road", "sky"), person=None)
+    result = CliRunner().invoke(average.main, ["--logit", "0.5", str(tmp_path / "mean.safetensors"), file])
+    assert result.exit_code == 1
+    assert "a person among their classes" in result.output
+    assert not (tmp_path / "mean.safetensors").exists()
 
 
 @pytest.mark.parametrize("weights", [["--weight", "1"], ["--weight", "1", "--weight", "0"]])
